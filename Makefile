@@ -1,0 +1,46 @@
+# Makes the environment and calls scripts; what they do stands in scripts/ and marina/.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help setup setup-test build serve test lint lock clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-11s %s\n", $$1, $$2}'
+
+setup: $(VENV)/.serve  ## make .venv from the locked requirements
+
+setup-test: $(VENV)/.test
+
+serve: setup  ## build what config/deployment.yaml names, serve it, until Ctrl-C
+	@$(BIN)/python scripts/serve_models.py
+
+build: setup  ## build the archives that config/deployment.yaml names
+	@$(BIN)/python scripts/build_mar.py --deployed
+
+test: setup-test lint  ## run all tests that this machine can
+	$(BIN)/pytest tests/unit tests/serve tests/stack
+
+lint: setup-test  ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+lock:  ## lock requirements/*.in anew (needs uv)
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" requirements/serve.in -o requirements/serve.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" requirements/test.in -o requirements/test.txt
+
+clean:  ## remove the environment and everything that was built
+	rm -rf $(VENV) model_store/archives model_store/weights model_store/index.json logs
+
+$(VENV)/.python:
+	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) was not found: install Python 3.11, or name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v[:2] != (3, 11) and f"error: Python 3.11 is required, {sys.executable} is {v.major}.{v.minor}: make PYTHON=/path/to/python3.11")'
+	@$(PYTHON) -m venv $(VENV) || { echo "error: $(PYTHON) cannot make a virtual environment: install its venv module (Debian: apt install python3-venv)" >&2; exit 1; }
+	@touch $@
+
+$(VENV)/.serve $(VENV)/.test: $(VENV)/.%: requirements/%.txt pyproject.toml $(VENV)/.python
+	@echo "Installing $< (some 5 GB at the first time, most of it PyTorch; a minute or two)"
+	@$(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r $<
+	@$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@

@@ -1,0 +1,136 @@
+"""From the bytes of an image, as a person sends it, to the tensor that a network takes."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, ImageStat
+
+from handlerkit.errors import PayloadTooLarge, UnprocessableInput
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
+MEGA = 1_000_000
+
+
+@dataclass(frozen=True)
+class ImageOptions:
+    """How an image becomes a tensor, and how many classes are answered.
+
+    Attributes:
+        size: height and width of the network's input, in pixels.
+        mode: ``RGB`` (three channels) or ``L`` (grey, one channel).
+        resize: length to which the shorter side is brought before the centre is cut out to ``size``;
+            None stretches the whole image to ``size``.
+        interpolation: ``bilinear`` (as torchvision's classifiers were trained), ``bicubic`` or ``box``.
+        mean, std: of each channel, for values between 0 and 1.
+        ground: ``dark`` where the network knows light strokes on a dark ground alone: an image whose border
+            is light is then inverted. None leaves images as they are.
+        max_megapixels: of the image as it was sent; larger ones are refused before they are decoded.
+        top_k: how many classes an answer lists.
+    """
+
+    size: tuple[int, int] = (224, 224)
+    mode: Literal["RGB", "L"] = "RGB"
+    resize: int | None = None
+    interpolation: Literal["bilinear", "bicubic", "box"] = "bilinear"
+    mean: Sequence[float] = (0.0,)
+    std: Sequence[float] = (1.0,)
+    ground: Literal["dark"] | None = None
+    max_megapixels: float = 50
+    top_k: int = 5
+
+    def __post_init__(self) -> None:
+        """Refuse values that could only fail at the first request."""
+        channels = {"RGB": 3, "L": 1}.get(self.mode)
+        if channels is None:
+            raise ValueError(f"mode must be RGB or L, not {self.mode!r}")
+        if len(self.size) != 2 or not all(isinstance(side, int) and side > 0 for side in self.size):
+            raise ValueError(f"size must be [height, width] in pixels, not {list(self.size)}")
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if len(values) not in (1, channels):
+                raise ValueError(f"{name} must have 1 or {channels} values for mode {self.mode}, not {len(values)}")
+        if not all(self.std):
+            raise ValueError("std must not contain 0")
+        if self.resize is not None and self.resize < max(self.size):
+            raise ValueError(f"resize ({self.resize}) must be at least the larger side of size ({max(self.size)})")
+        if self.interpolation not in ("bilinear", "bicubic", "box"):
+            raise ValueError(f"interpolation must be bilinear, bicubic or box, not {self.interpolation!r}")
+        if self.ground not in (None, "dark"):
+            raise ValueError(f"ground must be dark or left out, not {self.ground!r}")
+        if self.top_k < 1 or self.max_megapixels <= 0:
+            raise ValueError("top_k and max_megapixels must be above 0")
+
+
+def read_image(content: bytes, options: ImageOptions) -> torch.Tensor:
+    """The network's input for one image.
+
+    Args:
+        content: a file of one of FORMATS, of any size and colour mode.
+        options: what the network expects.
+
+    Returns:
+        float32, shape [channels, height, width], normalised.
+
+    Raises:
+        UnprocessableInput: not an image, or a damaged one.
+        PayloadTooLarge: more pixels than the options allow.
+    """
+    return to_tensor(fit(decode(content, options), options), options)
+
+
+def decode(content: bytes, options: ImageOptions) -> Image.Image:
+    """The image upright, in the options' mode, transparency on white. Raises as ``read_image`` does."""
+    try:
+        image = Image.open(io.BytesIO(content), formats=FORMATS)
+    except Image.DecompressionBombError as error:
+        raise PayloadTooLarge(f"The image has too many pixels; the limit is {options.max_megapixels:g} megapixels.") from error
+    except (OSError, ValueError, SyntaxError) as error:
+        raise UnprocessableInput(f"Not an image that can be read; formats: {', '.join(FORMATS)}.") from error
+    if image.width * image.height > options.max_megapixels * MEGA:
+        raise PayloadTooLarge(
+            f"The image has {image.width} x {image.height} pixels; the limit is {options.max_megapixels:g} megapixels."
+        )
+    try:
+        return _flat(ImageOps.exif_transpose(image)).convert(options.mode)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise UnprocessableInput(f"The {image.format} image is damaged: {error}.") from error
+
+
+def fit(image: Image.Image, options: ImageOptions) -> Image.Image:
+    """The image in the network's size: stretched, or its centre where ``resize`` is given."""
+    height, width = options.size
+    resample = Image.Resampling[options.interpolation.upper()]
+    if options.resize is None:
+        return image.resize((width, height), resample)
+    scale = options.resize / min(image.size)
+    image = image.resize((round(image.width * scale), round(image.height * scale)), resample)
+    left, top = round((image.width - width) / 2), round((image.height - height) / 2)
+    return image.crop((left, top, left + width, top + height))
+
+
+def to_tensor(image: Image.Image, options: ImageOptions) -> torch.Tensor:
+    """float32, shape [channels, height, width], normalised by the options' mean and std."""
+    if options.ground == "dark" and _border_is_light(image):
+        image = ImageOps.invert(image)
+    pixels = torch.from_numpy(np.array(image, dtype=np.float32) / 255)
+    pixels = pixels.unsqueeze(0) if pixels.ndim == 2 else pixels.permute(2, 0, 1)
+    mean, std = (torch.tensor(values).reshape(-1, 1, 1) for values in (options.mean, options.std))
+    return ((pixels - mean) / std).contiguous()
+
+
+def _flat(image: Image.Image) -> Image.Image:
+    if not image.has_transparency_data:
+        return image
+    image = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+
+
+def _border_is_light(image: Image.Image) -> bool:
+    inside = Image.new("L", image.size, 255)
+    inside.paste(0, (1, 1, image.width - 1, image.height - 1))
+    return ImageStat.Stat(image.convert("L"), inside).median[0] > 127

@@ -1,0 +1,32 @@
+"""What scripts share: results on stdout, progress on stderr, and an exit code for every end."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from rich.console import Console
+
+from marina.errors import MarinaError
+
+WIDE = 200  # columns of a table that no terminal shows
+
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def step(text: str) -> None:
+    """Say on stderr what is being done."""
+    err.print(text, markup=False)
+
+
+def run(action: Callable[[], int]) -> int:
+    """Run a script's action; a user's mistake becomes one line and an exit code, never a traceback."""
+    try:
+        return action()
+    except MarinaError as error:
+        err.print(f"error: {error}", markup=False)
+        return error.exit_code
+    except KeyboardInterrupt:
+        err.print("stopped")
+        return 130

@@ -1,0 +1,37 @@
+"""Where the house keeps its things."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+HANDLERS = ROOT / "handlers"
+HANDLERKIT = HANDLERS / "handlerkit"
+SPECS = ROOT / "model_store" / "specs"
+CONFIG = ROOT / "config"
+SERVER_CONFIG = CONFIG / "config.properties"
+METRICS_CONFIG = CONFIG / "metrics.yaml"
+DEPLOYMENT = CONFIG / "deployment.yaml"
+
+
+@dataclass(frozen=True)
+class Store:
+    """The folder that holds what was built. Only ``archives`` is given to TorchServe."""
+
+    folder: Path = ROOT / "model_store"
+
+    @property
+    def archives(self) -> Path:
+        """Built archives, flat."""
+        return self.folder / "archives"
+
+    @property
+    def weights(self) -> Path:
+        """Weights that were trained here."""
+        return self.folder / "weights"
+
+    @property
+    def index(self) -> Path:
+        """What was built, and from what."""
+        return self.folder / "index.json"

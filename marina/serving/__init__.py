@@ -1,0 +1,1 @@
+"""Start TorchServe, talk to its APIs, and make it run what the deployment says."""

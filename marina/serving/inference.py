@@ -1,0 +1,72 @@
+"""A client of TorchServe's Inference API."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import requests
+
+from marina.errors import MarinaError
+from marina.serving.management import Unreachable, message_of
+
+TIMEOUT_SECONDS = 150
+Route = Literal["predictions", "explanations"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer, or a refusal.
+
+    Attributes:
+        status: HTTP status.
+        version: the version that answered, as the handler says; None where no handler was reached.
+        body: the JSON value, or None where there is none.
+        error: what a refusal says; None where the answer is good.
+        seconds: from sending to having it all.
+    """
+
+    status: int
+    version: str | None
+    body: Any
+    error: str | None
+    seconds: float
+
+
+class Inference:
+    """The Inference API at one address."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address.rstrip("/")
+        self._session = requests.Session()
+
+    def ask(self, model: str, payload: bytes, version: str | None = None, route: Route = "predictions") -> Answer:
+        """Send one payload to a model, to one version of it or to its default.
+
+        Raises:
+            Unreachable: nothing answers.
+            MarinaError: no answer in time.
+        """
+        path = f"{self.address}/{route}/{model}" + (f"/{version}" if version else "")
+        headers = {"Content-Type": "application/octet-stream"}
+        try:
+            answer = self._session.post(path, data=payload, headers=headers, timeout=TIMEOUT_SECONDS)
+        except requests.Timeout as error:
+            raise MarinaError(f"{path} did not answer within {TIMEOUT_SECONDS} s") from error
+        except requests.ConnectionError as error:
+            raise Unreachable(f"no Inference API answers at {self.address}: start one with make serve") from error
+        return _answer(answer)
+
+
+def _answer(answer: requests.Response) -> Answer:
+    version = answer.headers.get("X-Model-Version")
+    seconds = answer.elapsed.total_seconds()
+    if answer.ok:
+        try:
+            return Answer(answer.status_code, version, answer.json(), None, seconds)
+        except ValueError:
+            return Answer(answer.status_code, version, answer.text, None, seconds)
+    error = message_of(answer)
+    if answer.status_code == requests.codes.request_entity_too_large and not answer.content:
+        error = "the payload is larger than the server takes (max_request_size of TorchServe, 6.5 MB by default)"
+    return Answer(answer.status_code, version, None, error, seconds)

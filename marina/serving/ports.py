@@ -1,0 +1,84 @@
+"""Which ports the server takes: from the environment, else from ``.env``, else TorchServe's own."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import psutil
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from marina import paths
+from marina.errors import MarinaError, UsageError
+
+
+class Ports(BaseSettings):
+    """One field for each environment variable of that name, in capitals."""
+
+    model_config = SettingsConfigDict(env_file=paths.ROOT / ".env", extra="ignore", frozen=True)
+
+    inference_port: int = Field(8080, ge=1, le=65535)
+    management_port: int = Field(8081, ge=1, le=65535)
+    metrics_port: int = Field(8082, ge=1, le=65535)
+    grpc_inference_port: int = Field(7070, ge=1, le=65535)
+    grpc_management_port: int = Field(7071, ge=1, le=65535)
+
+    def by_variable(self) -> Iterator[tuple[str, int]]:
+        """Environment variable and port."""
+        for name, port in self:
+            yield name.upper(), port
+
+
+def read_ports() -> Ports:
+    """The ports to use.
+
+    Raises:
+        UsageError: one is no port, or two are the same.
+    """
+    try:
+        ports = Ports()
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        variable = str(wrong["loc"][0]).upper()
+        raise UsageError(f"{variable} must be a port, 1 to 65535; found {wrong['input']!r}") from error
+    taken: dict[int, str] = {}
+    for variable, port in ports.by_variable():
+        if port in taken:
+            raise UsageError(f"{taken[port]} and {variable} are both {port}: give them different ports")
+        taken[port] = variable
+    return ports
+
+
+def require_free(ports: Ports, address: str) -> None:
+    """See that nothing listens on any of the ports.
+
+    Raises:
+        MarinaError: something does; the message says what, and how to move.
+    """
+    for variable, port in ports.by_variable():
+        if not _is_free(address, port):
+            raise MarinaError(
+                f"port {port} is taken{_holder(port)}: stop that, or move with {variable}=<port> in the environment or in .env"
+            )
+
+
+def _is_free(address: str, port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+        except OSError:
+            return False
+    return True
+
+
+def _holder(port: int) -> str:
+    try:
+        for connection in psutil.net_connections("tcp"):
+            at = connection.laddr
+            if connection.status == psutil.CONN_LISTEN and at and at.port == port and connection.pid:
+                return f" by {psutil.Process(connection.pid).name()} (pid {connection.pid})"
+    except psutil.Error:  # other users' processes are not ours to see
+        pass
+    return ""

@@ -1,0 +1,105 @@
+"""Bring a version into service: registered, every worker READY, its sample answered rightly; else taken back."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from marina.errors import MarinaError
+from marina.paths import Store
+from marina.serving.deployment import DeployedVersion
+from marina.serving.inference import Inference
+from marina.serving.management import Management, Refused, Running
+from marina.serving.polling import wait_for
+from marina.store.index import Entry, find_entry, verified_archive
+from marina.store.samples import sample_of
+
+LOAD_SECONDS = 180
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running TorchServe by its APIs, and the store that its archives come from."""
+
+    management: Management
+    inference: Inference
+    store: Store
+
+
+def bring_into_service(server: Server, model: str, version: str, settings: DeployedVersion, tick: Callable[[], None]) -> None:
+    """Register a version of the store and see that it answers.
+
+    Args:
+        server: where.
+        model: its name.
+        version: which of it.
+        settings: what differs from its spec.
+        tick: called at each look while waiting; what it raises ends the wait.
+
+    Raises:
+        MarinaError: it was not built, is not what was built, or does not come into service; it is taken back then.
+    """
+    entry = find_entry(server.store, model, version)
+    verified_archive(server.store, entry)
+    workers = settings.workers or entry.serving.workers
+    server.management.register(entry.archive, workers, settings.batch_size, settings.max_batch_delay_ms)
+    try:
+        wait_until_ready(server, model, version, tick)
+        check_sample(server, model, version, entry)
+    except MarinaError:
+        with contextlib.suppress(MarinaError):
+            server.management.unregister(model, version)
+        raise
+
+
+def wait_until_ready(server: Server, model: str, version: str, tick: Callable[[], None] = lambda: None) -> None:
+    """Wait until every worker of a version is READY.
+
+    Raises:
+        MarinaError: a worker dies, or they take longer than LOAD_SECONDS.
+    """
+    processes: dict[str, int] = {}
+
+    def ready() -> Running | None:
+        tick()
+        running = server.management.versions(model)[version]
+        started = {worker.id: worker.pid for worker in running.workers if worker.pid > 0}
+        if any(processes.setdefault(number, pid) != pid for number, pid in started.items()):  # TorchServe tries again
+            raise MarinaError(f"{model} {version}: its worker died while it loaded; the server's log has the reason")
+        return running if running.is_ready else None
+
+    if wait_for(ready, LOAD_SECONDS) is None:
+        raise MarinaError(f"{model} {version}: not READY within {LOAD_SECONDS} s; the server's log has the reason")
+
+
+def check_sample(server: Server, model: str, version: str, entry: Entry) -> None:
+    """Ask a version its archive's sample.
+
+    Raises:
+        MarinaError: the answer is no answer, another version's, or wrong.
+    """
+    request, label = sample_of(verified_archive(server.store, entry))
+    answer = server.inference.ask(model, request, version)
+    if answer.error is not None:
+        raise MarinaError(f"{model} {version} does not answer its sample: {answer.status}: {answer.error}")
+    if answer.version != version:
+        raise MarinaError(f"{model} {version} was asked, {answer.version or 'no version'} answered")
+    if label is not None and entry.weights.source != "random" and answer.body[0]["label"] != label:
+        raise MarinaError(f"{model} {version} answers its sample with {answer.body[0]['label']!r}; the spec says {label!r}")
+
+
+def find_running(server: Server, model: str, version: str) -> Running:
+    """A version that is registered.
+
+    Raises:
+        MarinaError: it is not; the message says what is.
+    """
+    try:
+        versions = server.management.versions(model)
+    except Refused as error:
+        known = ", ".join(server.management.models()) or "none"
+        raise MarinaError(f"no model '{model}' is registered; registered: {known}") from error
+    if version not in versions:
+        raise MarinaError(f"{model} {version} is not registered; registered: {', '.join(versions)}")
+    return versions[version]

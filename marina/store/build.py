@@ -1,0 +1,132 @@
+"""Build an archive from a spec: network, export, archive, preflight, parity, index; or see that nothing changed."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import version as installed
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from marina import paths
+from marina.console import err, step
+from marina.digests import digest_of, file_digest, source_files
+from marina.errors import MarinaError
+from marina.paths import Store
+from marina.store.index import Entry, read_index, record
+from marina.store.spec import SpecFile
+
+if TYPE_CHECKING:
+    from marina.store.sources import WeightsChoice  # at run time it would import torch, which takes seconds
+
+PACKAGES = ("torch", "torchvision", "torchserve", "torch-model-archiver")
+
+
+def is_current(found: SpecFile, version: str, store: Store) -> bool:
+    """Whether the version's archive is there and was built from what is there now. Does not import torch."""
+    entry = read_index(store).models.get(found.spec.name, {}).get(version)
+    if entry is None or entry.inputs_sha256 != inputs_digest(found, version):
+        return False
+    archive = store.archives / entry.archive
+    return archive.is_file() and file_digest(archive) == entry.sha256
+
+
+def inputs_digest(found: SpecFile, version: str) -> str:
+    """SHA-256 over everything an archive is built from, weights aside."""
+    files = [*source_files(found.folder), found.handler, *source_files(paths.HANDLERKIT), *source_files(Path(__file__).parent)]
+    return digest_of([version, *(f"{path.name} {file_digest(path)}" for path in files), *_packages().values()])
+
+
+def ensure(found: SpecFile, version: str, store: Store) -> Entry:
+    """The version's entry, built anew only where something changed.
+
+    Raises:
+        MarinaError: its weights came from the command line, so that only the person can build it again.
+    """
+    from marina.store.sources import WeightsChoice
+
+    entry = read_index(store).models.get(found.spec.name, {}).get(version)
+    if entry and is_current(found, version, store):
+        return entry
+    if entry and entry.weights.source in ("file", "random"):
+        option = "--random-weights" if entry.weights.source == "random" else f"--weights {entry.weights.name}"
+        raise MarinaError(
+            f"{found.spec.name} {version} has changed since it was built: "
+            f"run scripts/build_mar.py {entry.spec} --version {version} {option}"
+        )
+    return build(found, version, store, WeightsChoice())
+
+
+def build(found: SpecFile, version: str, store: Store, choice: WeightsChoice) -> Entry:
+    """Build one version and record it; the index and the store change only when everything went well.
+
+    Raises:
+        UsageError: the spec, or what it names, is wrong.
+        MarinaError: a step failed; the message says which and why.
+    """
+    from marina.store import archive, exporters, preflight, sources  # these import torch
+
+    name = f"{found.spec.name} {version}"
+    runtime = found.version(version).runtime
+    store.archives.mkdir(parents=True, exist_ok=True)
+    target = store.archives / archive.archive_name(found.spec.name, version)
+    step(f"{name}: network")
+    with _training_bar(name) as progress:
+        network = sources.load_network(found, version, store, choice, progress)
+    with tempfile.TemporaryDirectory(prefix=".build-", dir=store.folder) as folder:
+        step(f"{name}: export to {runtime}")
+        exported = exporters.export(network, runtime, found.spec.input, Path(folder))
+        made = Path(folder) / target.name
+        archive.write_archive(found, version, exported, network.labels, made)
+        step(f"{name}: preflight, as a worker would")
+        random = network.weights.source == "random"
+        held_out = [] if random else sources.held_out(found)
+        tried = preflight.try_archive(made, exporters.generated_inputs(found.spec.input), held_out, any_answer=random)
+        parity = exporters.compare(network, tried.pairs, found.spec.tolerance)
+        entry = Entry(
+            archive=target.name,
+            sha256=file_digest(made),
+            size_bytes=made.stat().st_size,
+            content_sha256=tried.content_sha256,
+            inputs_sha256=inputs_digest(found, version),
+            spec=_shown(found),
+            runtime=runtime,
+            weights=network.weights,
+            parity=parity,
+            accuracy=tried.accuracy,
+            sample=found.spec.sample,
+            serving=found.spec.serving,
+            built_with=_packages(),
+        )
+        made.replace(target)
+    record(store, found.spec.name, version, entry)
+    return entry
+
+
+def _packages() -> dict[str, str]:
+    return {name: installed(name) for name in PACKAGES}
+
+
+def _shown(found: SpecFile) -> str:
+    """The spec as a person would name it again: by its name where it is ours, else by its path."""
+    return found.spec.name if found.folder == (paths.SPECS / found.spec.name).resolve() else str(found.folder)
+
+
+@contextmanager
+def _training_bar(name: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar that appears with the first progress that is told."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    bar = Progress(*columns, console=err)
+    task = bar.add_task(f"{name}: training")
+
+    def progress(done: int, total: int) -> None:
+        bar.start()
+        bar.update(task, completed=done, total=total)
+
+    try:
+        yield progress
+    finally:
+        bar.stop()

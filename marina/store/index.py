@@ -1,0 +1,123 @@
+"""What was built: one entry for each archive, written by the build and believed by everything that serves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from filelock import FileLock
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from marina.digests import file_digest
+from marina.errors import MarinaError
+from marina.paths import Store
+from marina.store.spec import Sample, Serving
+
+
+class Record(BaseModel):
+    """A part of the index; keys that a later Marina adds are kept out of our way."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class Weights(Record):
+    """Which weights an archive carries."""
+
+    source: Literal["trained", "torchvision", "file", "random"]
+    name: str
+    sha256: str
+
+
+class Parity(Record):
+    """How far the exported network is from the eager one: largest absolute difference of outputs."""
+
+    largest_difference: float
+    tolerance: float
+    compared_rows: int
+
+
+class Accuracy(Record):
+    """Share of held-out images that the archive itself, asked as a worker is, labels rightly."""
+
+    top1: float
+    images: int
+
+
+class Entry(Record):
+    """One built archive."""
+
+    archive: str
+    sha256: str
+    size_bytes: int
+    content_sha256: str
+    inputs_sha256: str
+    spec: str
+    runtime: str
+    weights: Weights
+    parity: Parity
+    accuracy: Accuracy | None
+    sample: Sample
+    serving: Serving
+    built_with: dict[str, str]
+
+
+class Index(Record):
+    """The entries by model and version."""
+
+    models: dict[str, dict[str, Entry]] = {}
+
+
+def read_index(store: Store) -> Index:
+    """The index of a store; empty where nothing was built.
+
+    Raises:
+        MarinaError: it cannot be read.
+    """
+    if not store.index.exists():
+        return Index()
+    try:
+        return Index.model_validate_json(store.index.read_bytes())
+    except (OSError, ValidationError) as error:
+        reason = type(error).__name__
+        raise MarinaError(f"{store.index}: cannot be read ({reason}); build again with scripts/build_mar.py") from error
+
+
+def record(store: Store, model: str, version: str, entry: Entry) -> None:
+    """Add or replace an entry, whole or not at all, also with two builds at once."""
+    with FileLock(store.folder / ".index.lock"):
+        models = {name: dict(versions) for name, versions in read_index(store).models.items()}
+        models.setdefault(model, {})[version] = entry
+        partial = store.index.with_suffix(".partial")
+        partial.write_text(Index(models=models).model_dump_json(indent=2) + "\n", encoding="utf-8")
+        partial.replace(store.index)
+
+
+def find_entry(store: Store, model: str, version: str) -> Entry:
+    """The entry of a version.
+
+    Raises:
+        MarinaError: it was not built.
+    """
+    entry = read_index(store).models.get(model, {}).get(version)
+    if entry is None:
+        how = f"scripts/build_mar.py {model} --version {version}"
+        raise MarinaError(f"{model} {version} is not in {store.index}: build it with {how}")
+    return entry
+
+
+def verified_archive(store: Store, entry: Entry) -> Path:
+    """The entry's archive, after its digest was compared.
+
+    Raises:
+        MarinaError: it is missing, or is not the file that was built.
+    """
+    path = store.archives / entry.archive
+    if not path.is_file():
+        raise MarinaError(f"{path} is missing: build it again with scripts/build_mar.py {entry.spec}")
+    found = file_digest(path)
+    if found != entry.sha256:
+        raise MarinaError(
+            f"{path} is not the archive that was built (SHA-256 {found[:12]}…, built {entry.sha256[:12]}…): "
+            f"it will not be served; build it again with scripts/build_mar.py {entry.spec} --force"
+        )
+    return path

@@ -1,0 +1,122 @@
+"""Try an archive before it ships: loaded as a worker loads it, in a process of its own, without Java."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from marina import paths
+from marina.errors import MarinaError
+from marina.store.index import Accuracy
+from marina.store.samples import sample_of
+
+WORKER = Path(__file__).with_name("preflight_worker.py")
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What an archive did when it was tried.
+
+    Attributes:
+        pairs: the network's inputs and outputs, for the sample and for the inputs that were asked for.
+        content_sha256: as the archive describes itself.
+        accuracy: on held-out requests; None where there were none.
+    """
+
+    pairs: list[tuple[torch.Tensor, torch.Tensor]]
+    content_sha256: str
+    accuracy: Accuracy | None
+
+
+def try_archive(
+    archive: Path, inputs: list[torch.Tensor], held_out: Iterable[tuple[bytes, str]], any_answer: bool = False
+) -> Tried:
+    """Load an archive and ask it: its sample, a bad request, inputs of the network, held-out requests.
+
+    Args:
+        archive: a built ``.mar``.
+        inputs: for the network alone, each of shape [rows, …].
+        held_out: requests with the label that is right.
+        any_answer: whether the sample's label does not matter, since the weights are random.
+
+    Raises:
+        MarinaError: it does not load (with the real reason), answers its sample wrongly, or takes a bad request.
+    """
+    with tempfile.TemporaryDirectory(prefix="marina-preflight-") as name:
+        folder = Path(name)
+        with zipfile.ZipFile(archive) as file:
+            file.extractall(folder / "archive")
+        request, label = sample_of(archive)
+        labels = _write_requests(folder, request, held_out)
+        torch.save(inputs, folder / "inputs.pt")
+        report = _run_worker(archive, folder)
+        _check_sample(archive, report, None if any_answer else label)
+        _check_refusal(archive, report["refused"])
+        outputs = torch.load(folder / "outputs.pt", weights_only=True)
+    pairs = [(one, other) for one, other in outputs]
+    return Tried(pairs, report["content_sha256"], _accuracy(report["held_out"], labels))
+
+
+def _write_requests(folder: Path, sample: bytes, held_out: Iterable[tuple[bytes, str]]) -> list[str]:
+    (folder / "sample").write_bytes(sample)
+    (folder / "held_out").mkdir()
+    labels = []
+    for number, (request, label) in enumerate(held_out):
+        (folder / "held_out" / f"{number:06}").write_bytes(request)
+        labels.append(label)
+    return labels
+
+
+def _run_worker(archive: Path, folder: Path) -> dict[str, Any]:
+    """Run the worker's side with the surroundings that TorchServe gives: the archive's folder first on the path."""
+    environment = os.environ | {"PYTHONPATH": str(folder / "archive"), "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-P", str(WORKER), str(folder), str(paths.METRICS_CONFIG)],
+        cwd=folder / "archive",
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    report = folder / "report.json"
+    if done.returncode or not report.exists():
+        last = [line for line in done.stderr.splitlines() if line.strip()][-1:] or [f"exit code {done.returncode}"]
+        raise MarinaError(f"{archive.name} does not load: {last[0]}")
+    content: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
+    return content
+
+
+def _check_sample(archive: Path, report: dict[str, Any], label: str | None) -> None:
+    answer = report["sample"]
+    if answer["status"] != 200:
+        raise MarinaError(f"{archive.name} does not answer its sample: {answer['status']}: {answer['body']}")
+    best = _best(answer["body"])
+    if label is not None and best != label:
+        raise MarinaError(f"{archive.name} answers its sample with {best!r}; the spec says {label!r}")
+
+
+def _check_refusal(archive: Path, answer: dict[str, Any]) -> None:
+    if not 400 <= answer["status"] < 500:
+        raise MarinaError(f"{archive.name} answers a request that is no input with {answer['status']}; it must refuse it (4xx)")
+
+
+def _accuracy(answers: list[dict[str, Any]], labels: list[str]) -> Accuracy | None:
+    if not labels:
+        return None
+    right = sum(_best(answer["body"]) == label for answer, label in zip(answers, labels, strict=True))
+    return Accuracy(top1=round(right / len(labels), 4), images=len(labels))
+
+
+def _best(body: str) -> str | None:
+    answer = json.loads(body)
+    return answer[0].get("label") if isinstance(answer, list) and answer else None

@@ -1,0 +1,87 @@
+"""The worker's side of preflight: run as a script, knows nothing of marina, loads an archive with TorchServe's own code.
+
+Called with a folder, which has the unpacked archive and the requests, and with the server's metrics.yaml;
+leaves report.json and outputs.pt there. What does not load ends it with a traceback, whose last line is the reason.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from ts.context import RequestProcessor
+from ts.metrics.metric_cache_yaml_impl import MetricsCacheYamlImpl
+from ts.model_loader import TsModelLoader
+from ts.service import Service
+
+BATCH = 8
+
+
+def load(folder: Path, metrics_config: str) -> Service:
+    """The archive as a worker holds it."""
+    manifest = json.loads((folder / "MAR-INF" / "MANIFEST.json").read_text(encoding="utf-8"))
+    handler = manifest["model"]["handler"]
+    importlib.import_module(handler.removesuffix(".py"))  # TorchServe's loader hides why a handler does not import
+    metrics = MetricsCacheYamlImpl(metrics_config)
+    metrics.initialize_cache()
+    metrics.model_name = manifest["model"]["modelName"]
+    return TsModelLoader().load(metrics.model_name, str(folder), handler, None, BATCH, None, True, metrics)
+
+
+def ask(service: Service, requests: list[bytes], header: str | None = None) -> list[dict[str, Any]]:
+    """Status and body of the answer to each request, asked as one batch."""
+    context = service.context
+    headers = {header: "True"} if header else {}
+    context.request_ids = {index: f"preflight-{index}" for index in range(len(requests))}
+    context.request_processor = [RequestProcessor(dict(headers)) for _ in requests]
+    context.metrics.request_ids = context.request_ids
+    bodies = service._entry_point([{"body": bytearray(request)} for request in requests], context)
+    statuses = [context.get_response_status(index)[0] for index in range(len(requests))]
+    return [{"status": status, "body": _text(body)} for status, body in zip(statuses, bodies, strict=True)]
+
+
+def network_pairs(service: Service, folder: Path) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Inputs and outputs of the network alone, where the handler says what runs it."""
+    runtime = getattr(service._entry_point.__self__, "runtime", None)
+    inputs = torch.load(folder / "inputs.pt", weights_only=True)
+    return [(one, runtime.run(one).cpu().clone()) for one in inputs] if runtime else []
+
+
+def sample_pair(service: Service, request: bytes) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """The network's input that the handler makes of the sample, and its output."""
+    handler = service._entry_point.__self__
+    if not hasattr(handler, "preprocess_row"):
+        return []
+    from handlerkit import Batch, Row
+
+    inputs = handler.preprocess(Batch([Row({"body": request}, 0, "preflight", {})]))
+    return [(inputs.cpu(), handler.runtime.run(inputs).cpu().clone())]
+
+
+def main(folder: Path, metrics_config: str) -> None:
+    """Load, ask, and write down what came."""
+    service = load(folder / "archive", metrics_config)
+    sample = (folder / "sample").read_bytes()
+    held_out = [path.read_bytes() for path in sorted((folder / "held_out").iterdir())]
+    report = {
+        "sample": ask(service, [sample])[0],
+        "refused": ask(service, [b"no input of any model"])[0],
+        "held_out": [answer for at in range(0, len(held_out), BATCH) for answer in ask(service, held_out[at : at + BATCH])],
+        "content_sha256": json.loads(ask(service, [b""], header="describe")[0]["body"])["content_sha256"],
+    }
+    torch.save(sample_pair(service, sample) + network_pairs(service, folder), folder / "outputs.pt")
+    (folder / "report.json").write_text(json.dumps(report), encoding="utf-8")
+
+
+def _text(body: Any) -> str:
+    if isinstance(body, (bytes, bytearray)):
+        return body.decode("utf-8", "replace")
+    return body if isinstance(body, str) else json.dumps(body)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2])

@@ -1,0 +1,224 @@
+"""Where a version's network and its weights come from."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import inspect
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Literal, cast
+from urllib.error import URLError
+
+import torch
+from torch import nn
+
+from marina.digests import digest_of, file_digest
+from marina.errors import MarinaError, UsageError
+from marina.paths import Store
+from marina.store.index import Weights
+from marina.store.spec import SpecFile, Version
+
+SEED = 2026
+Progress = Callable[[int, int], None]
+TORCHVISION_NETWORK = '''"""torchvision's {name}, without weights: those are in the archive's serialised file."""
+
+from torch import Tensor, nn
+from torchvision.models import get_model
+
+
+class Network(nn.Module):
+    """Scores of the classes for images of shape [rows, 3, height, width]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = get_model("{name}", weights=None)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Scores before softmax, shape [rows, classes]."""
+        return self.network(images)
+'''
+
+
+@dataclass(frozen=True)
+class WeightsChoice:
+    """What the person asked for on the command line; neither means the spec's own weights."""
+
+    file: Path | None = None
+    random: bool = False
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network with its weights, ready to be exported.
+
+    Attributes:
+        module: in evaluation mode, on the CPU.
+        source_code: of a Python file that defines it, for eager archives.
+        labels: that came with it, if any.
+    """
+
+    module: nn.Module
+    source_code: str
+    weights: Weights
+    labels: list[str] | None
+
+
+def load_network(found: SpecFile, version: str, store: Store, choice: WeightsChoice, progress: Progress) -> Network:
+    """The network of a version with the chosen weights; trains or fetches them where they are missing.
+
+    Raises:
+        UsageError: the weights do not fit, or the spec names what does not exist.
+        MarinaError: the weights could not be fetched.
+    """
+    wanted = found.spec.versions[version]
+    torch.manual_seed(SEED)
+    source_code = _source_code(found, wanted)
+    module = _module_of(source_code, found)
+    if choice.random:
+        weights = Weights(source="random", name=f"seed {SEED}", sha256=_digest_of_state(module))
+    elif choice.file:
+        weights = _load_file(module, choice.file, wanted)
+    elif wanted.source.torchvision:
+        weights = _load_torchvision(module, wanted)
+    else:
+        weights = _load_trained(module, found, version, store, progress)
+    return Network(module.eval(), source_code, weights, found.spec.labels or _torchvision_labels(wanted))
+
+
+def load_module(path: Path) -> ModuleType:
+    """A Python file of the spec, imported by its path.
+
+    Raises:
+        UsageError: it does not import; the message has the real reason.
+    """
+    spec = importlib.util.spec_from_file_location(f"_marina_spec_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise UsageError(f"{path}: not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise UsageError(f"{path}: does not import: {type(error).__name__}: {error}") from error
+    return module
+
+
+def _source_code(found: SpecFile, version: Version) -> str:
+    if version.source.torchvision:
+        return TORCHVISION_NETWORK.format(name=version.source.torchvision)
+    return found.beside(cast("str", version.source.network)).read_text(encoding="utf-8")
+
+
+def _module_of(source_code: str, found: SpecFile) -> nn.Module:
+    namespace = ModuleType("network")
+    try:
+        exec(compile(source_code, "network.py", "exec"), namespace.__dict__)  # noqa: S102 - the person's own network
+    except Exception as error:
+        raise UsageError(f"{found.spec.name}: the network does not import: {type(error).__name__}: {error}") from error
+    classes = [
+        member
+        for member in vars(namespace).values()
+        if inspect.isclass(member) and issubclass(member, nn.Module) and member.__module__ == "network"
+    ]
+    if len(classes) != 1:
+        raise UsageError(f"{found.spec.name}: the network's file must define exactly one torch.nn.Module, not {len(classes)}")
+    try:
+        network = classes[0]()
+    except Exception as error:
+        raise UsageError(f"{found.spec.name}: the network cannot be built: {type(error).__name__}: {error}") from error
+    return network
+
+
+def _load_file(module: nn.Module, path: Path, version: Version) -> Weights:
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise UsageError(f"--weights {path}: cannot be read: {error.strerror}") from error
+    except Exception as error:
+        reason = f"required a state dict saved by torch.save; this is none ({type(error).__name__})"
+        raise UsageError(f"--weights {path}: {reason}") from error
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise UsageError(f"--weights {path}: required a state dict (names and tensors), found {type(state).__name__}")
+    _fill(module.get_submodule("network") if version.source.torchvision else module, state, f"--weights {path}")
+    return Weights(source="file", name=path.name, sha256=file_digest(path))
+
+
+def _load_torchvision(module: nn.Module, version: Version) -> Weights:
+    from torchvision.models import get_model_weights
+
+    name = cast("str", version.source.torchvision)
+    if version.source.weights is None:
+        raise UsageError(f"{name}: the spec names no weights: add 'weights' to it, or give --weights FILE or --random-weights")
+    try:
+        weights = get_model_weights(name)[version.source.weights]
+    except KeyError as error:
+        known = ", ".join(one.name for one in get_model_weights(name))
+        raise UsageError(f"{name} has no weights '{version.source.weights}'; it has: {known}") from error
+    try:
+        state = weights.get_state_dict(progress=True, check_hash=True)
+    except (URLError, OSError, RuntimeError) as error:
+        raise MarinaError(
+            f"the weights of {name} could not be fetched from {weights.url} ({error}): "
+            "give --weights FILE with a state dict, or --random-weights to try speed alone"
+        ) from error
+    _fill(module.get_submodule("network"), state, weights.url)
+    return Weights(source="torchvision", name=f"{name} {version.source.weights}", sha256=_digest_of_state(module))
+
+
+def _torchvision_labels(version: Version) -> list[str] | None:
+    if not (version.source.torchvision and version.source.weights):
+        return None
+    from torchvision.models import get_model_weights
+
+    return list(get_model_weights(version.source.torchvision)[version.source.weights].meta["categories"])
+
+
+def _load_trained(module: nn.Module, found: SpecFile, version: str, store: Store, progress: Progress) -> Weights:
+    """Weights that an earlier build trained from the same two files, else trained now."""
+    training = found.beside(cast("str", found.spec.training))
+    network = found.beside(cast("str", found.spec.versions[version].source.network))
+    made_from = digest_of([file_digest(training), file_digest(network)])[:12]
+    path = store.weights / f"{found.spec.name}-{version}-{made_from}.pt"
+    if not path.exists():
+        load_module(training).train(module, progress)
+        store.weights.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(f".{os.getpid()}.partial")
+        torch.save(module.state_dict(), partial)
+        partial.replace(path)
+    _fill(module, torch.load(path, map_location="cpu", weights_only=True), str(path))
+    return Weights(source="trained", name=path.name, sha256=file_digest(path))
+
+
+def held_out(found: SpecFile) -> Iterator[tuple[bytes, str]]:
+    """Requests that training never saw, with the label of each; none where the spec has no training."""
+    if found.spec.training:
+        yield from load_module(found.beside(found.spec.training)).held_out()
+
+
+def _fill(module: nn.Module, state: dict[str, torch.Tensor], where: str) -> None:
+    """Load a state dict, or say what does not fit."""
+    own = module.state_dict()
+    missing = [key for key in own if key not in state]
+    unexpected = [key for key in state if key not in own]
+    if missing or unexpected:
+        raise UsageError(f"{where} does not fit the network: {_first('missing', missing)}, {_first('unexpected', unexpected)}")
+    for key, value in state.items():
+        required, given = list(own[key].shape), list(value.shape)
+        if required != given:
+            raise UsageError(f"{where} does not fit the network: {key} has shape {given}, required {required}")
+    module.load_state_dict(state)
+
+
+def _first(what: Literal["missing", "unexpected"], keys: list[str]) -> str:
+    return f"{len(keys)} keys {what}" + (f" (first: {keys[0]})" if keys else "")
+
+
+def _digest_of_state(module: nn.Module) -> str:
+    digest = hashlib.sha256()
+    for key, value in sorted(module.state_dict().items()):
+        digest.update(key.encode())
+        digest.update(value.contiguous().numpy().tobytes())
+    return digest.hexdigest()

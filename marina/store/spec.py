@@ -1,0 +1,146 @@
+"""What a model is, as ``model.yaml`` says it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
+
+from marina import paths
+from marina.errors import UsageError
+from marina.reading import Strict, nearest_of, read_yaml
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+FILE_NAME = "model.yaml"
+
+
+class Source(Strict):
+    """Where a version's network comes from: a file of ours, or torchvision."""
+
+    network: str | None = Field(None, description="Python file beside model.yaml with exactly one torch.nn.Module")
+    torchvision: str | None = Field(None, description="name of a classification network of torchvision")
+    weights: str | None = Field(None, description="with torchvision: its weights, for example IMAGENET1K_V1")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Source:
+        if (self.network is None) == (self.torchvision is None):
+            raise ValueError("needs exactly one of 'network' and 'torchvision'")
+        if self.weights is not None and self.torchvision is None:
+            raise ValueError("'weights' names weights of torchvision; other weights come from training, or by --weights FILE")
+        return self
+
+
+class Version(Strict):
+    """One version: its network, and how it is run."""
+
+    source: Source
+    runtime: Literal["torchscript", "eager"]
+
+
+class Sample(Strict):
+    """A request that every archive is tried with, and the label it must answer."""
+
+    request: str
+    label: str | None = None
+
+
+class Serving(Strict):
+    """How a version is served unless the deployment says otherwise."""
+
+    workers: PositiveInt = 1
+    batch_size: PositiveInt = 1
+    max_batch_delay_ms: PositiveInt = 5
+    response_timeout_s: PositiveInt = 120
+
+
+class Spec(Strict):
+    """A model: its versions, its handler and what both need."""
+
+    name: str = Field(pattern=NAME)
+    description: str
+    handler: str = Field(description="name of a handler in handlers/, or a path of a Python file beside model.yaml")
+    options: dict[str, Any] = Field(default_factory=dict)
+    input: list[PositiveInt] = Field(description="shape of the network's input for one row, as [channels, height, width]")
+    labels: list[str] | None = Field(None, description="names of the classes by index; torchvision's weights bring their own")
+    training: str | None = Field(None, description="Python file beside model.yaml with train() and held_out()")
+    sample: Sample
+    tolerance: PositiveFloat = Field(1e-4, description="largest difference allowed between the exported and the eager network")
+    serving: Serving = Serving()
+    versions: dict[str, Version] = Field(min_length=1)
+
+    @field_validator("versions")
+    @classmethod
+    def _version_names(cls, versions: dict[str, Version]) -> dict[str, Version]:
+        for name in versions:
+            if not name.replace(".", "").replace("-", "").replace("_", "").isalnum():
+                raise ValueError(f"the version '{name}' may have letters, digits, '.', '_' and '-' alone")
+        return versions
+
+    @model_validator(mode="after")
+    def _weights_exist(self) -> Spec:
+        for name, version in self.versions.items():
+            if version.source.network and not self.training:
+                raise ValueError(f"'versions.{name}.source.network' needs 'training', which makes its weights")
+        return self
+
+
+class SpecFile(Strict):
+    """A spec and the folder it was read from."""
+
+    spec: Spec
+    folder: Path
+
+    def beside(self, name: str) -> Path:
+        """A file that the spec names, beside it.
+
+        Raises:
+            UsageError: there is no such file.
+        """
+        path = self.folder / name
+        if not path.is_file():
+            raise UsageError(f"{self.folder / FILE_NAME}: names {name}, but {path} is no file")
+        return path
+
+    @property
+    def handler(self) -> Path:
+        """The handler's file: beside the spec, or one of ours.
+
+        Raises:
+            UsageError: neither exists.
+        """
+        if self.spec.handler.endswith(".py"):
+            return self.beside(self.spec.handler)
+        path = paths.HANDLERS / f"{self.spec.handler}.py"
+        if not path.is_file():
+            known = sorted(file.stem for file in paths.HANDLERS.glob("*.py"))
+            raise UsageError(
+                f"{self.folder / FILE_NAME}: no handler '{self.spec.handler}': {nearest_of(self.spec.handler, known)}"
+            )
+        return path
+
+    def version(self, name: str) -> Version:
+        """A version of the spec.
+
+        Raises:
+            UsageError: the spec has none of that name.
+        """
+        if name not in self.spec.versions:
+            raise UsageError(f"{self.spec.name} has no version {name}; it has: {', '.join(self.spec.versions)}")
+        return self.spec.versions[name]
+
+
+def find_spec(name_or_path: str) -> SpecFile:
+    """The spec of a name in ``model_store/specs``, or of a path to a folder or a ``model.yaml``.
+
+    Raises:
+        UsageError: there is none, or it is wrong.
+    """
+    path = Path(name_or_path)
+    if path.name != FILE_NAME:
+        path = (path if path.is_dir() else paths.SPECS / name_or_path) / FILE_NAME
+    if not path.is_file():
+        known = sorted(file.parent.name for file in paths.SPECS.glob(f"*/{FILE_NAME}"))
+        meant = nearest_of(name_or_path, known)
+        raise UsageError(f"no spec '{name_or_path}': {meant}; or give the path of a folder with a {FILE_NAME}")
+    return SpecFile(spec=read_yaml(path, Spec), folder=path.parent.resolve())

@@ -1,0 +1,52 @@
+"""Exit with 0 when every version of the deployment has all its workers READY: for health checks and deploy scripts."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from marina import paths
+from marina.console import run, step
+from marina.errors import MarinaError
+from marina.serving.deployment import read_deployment
+from marina.serving.management import Management, Refused, Running
+from marina.serving.ports import read_ports
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's options."""
+    options = argparse.ArgumentParser(description=__doc__)
+    management = f"http://127.0.0.1:{read_ports().management_port}"
+    options.add_argument("--deployment", type=Path, default=paths.DEPLOYMENT, help="(%(default)s)")
+    options.add_argument("--management", default=management, metavar="URL", help="(%(default)s)")
+    return options
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    return run(lambda: _check(parser().parse_args(argv)))
+
+
+def _check(options: argparse.Namespace) -> int:
+    management = Management(options.management)
+    for wanted in read_deployment(options.deployment).versions():
+        running = _versions(management, wanted.model).get(wanted.name)
+        if running is None:
+            raise MarinaError(f"{wanted} is not registered")
+        if not running.is_ready:
+            ready = sum(worker.is_ready for worker in running.workers)
+            raise MarinaError(f"{wanted}: {ready} of {running.wanted_workers} workers are READY")
+        step(f"{wanted}: READY")
+    return 0
+
+
+def _versions(management: Management, model: str) -> dict[str, Running]:
+    try:
+        return management.versions(model)
+    except Refused:
+        return {}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

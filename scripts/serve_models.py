@@ -1,0 +1,46 @@
+"""Serve what config/deployment.yaml names, on this machine, until Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from marina import paths
+from marina.console import run
+from marina.paths import Store
+from marina.serving.deployment import read_deployment
+from marina.serving.ports import read_ports
+from marina.serving.serve import Plan, serve
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's options."""
+    options = argparse.ArgumentParser(
+        description=__doc__,
+        epilog="Ports come from INFERENCE_PORT, MANAGEMENT_PORT, METRICS_PORT, GRPC_INFERENCE_PORT and "
+        "GRPC_MANAGEMENT_PORT, in the environment or in .env.",
+    )
+    options.add_argument("--deployment", type=Path, default=paths.DEPLOYMENT, help="what to serve (%(default)s)")
+    options.add_argument("--store", type=Path, default=Store().folder, help="folder of archives/ and index.json (%(default)s)")
+    options.add_argument("--logs", type=Path, default=paths.ROOT / "logs", help="folder for TorchServe's logs (%(default)s)")
+    options.add_argument(
+        "--address",
+        default="127.0.0.1",
+        help="address to listen on (%(default)s); beyond loopback whoever reaches the machine can register models",
+    )
+    return options
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    return run(lambda: serve(_plan(parser().parse_args(argv))))
+
+
+def _plan(options: argparse.Namespace) -> Plan:
+    deployment = read_deployment(options.deployment)
+    return Plan(deployment, Store(options.store.resolve()), read_ports(), options.address, options.logs.resolve())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
