@@ -27,6 +27,9 @@ def run(action: Callable[[], int]) -> int:
     except MarinaError as error:
         err.print(f"error: {error}", markup=False)
         return error.exit_code
+    except OSError as error:
+        err.print(f"error: {error.filename or 'system'}: {error.strerror or error}", markup=False)
+        return MarinaError.exit_code
     except KeyboardInterrupt:
         err.print("stopped")
         return 130

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from handlerkit.errors import RequestError
 
+JSON = "application/json"
 Kind = Literal["predict", "explain", "describe"]
 
 
@@ -20,7 +21,8 @@ class Row(dict[str, Any]):
         request_id: TorchServe's id of the request.
         headers: the request's headers, their names in lower case (HTTP's are case-insensitive, TorchServe's are not).
         status: of the answer; None while there is none.
-        answer: JSON value of the answer.
+        body: of the answer.
+        content_type: of the body; None where a handler answers with text or bytes and does not say.
     """
 
     def __init__(self, parts: Mapping[str, Any], index: int, request_id: str, headers: Mapping[str, Any]) -> None:
@@ -29,7 +31,8 @@ class Row(dict[str, Any]):
         self.request_id = request_id
         self.headers = {name.lower(): value for name, value in headers.items()}
         self.status: HTTPStatus | None = None
-        self.answer: Any = None
+        self.body: str | bytes = ""
+        self.content_type: str | None = None
 
     @property
     def kind(self) -> Kind:
@@ -43,13 +46,23 @@ class Row(dict[str, Any]):
         """Whether the row still has no answer."""
         return self.status is None
 
-    def reply(self, answer: Any) -> None:
-        """Answer the row with a JSON value."""
-        self.status, self.answer = HTTPStatus.OK, answer
+    def reply(self, answer: Any, content_type: str | None = None) -> None:
+        """Answer the row: text and bytes go out as they are, anything else as JSON.
+
+        Raises:
+            ValueError: JSON cannot say it, for example a number that is none (NaN).
+            TypeError: likewise, for example a tensor.
+        """
+        if isinstance(answer, (str, bytes, bytearray)):
+            self.body, self.content_type = answer if isinstance(answer, str) else bytes(answer), content_type
+        else:
+            self.body, self.content_type = json.dumps(answer, allow_nan=False) + "\n", JSON
+        self.status = HTTPStatus.OK
 
     def refuse(self, error: RequestError) -> None:
         """Answer the row with an error; its batch-mates do not notice."""
-        self.status, self.answer = error.status, error.body()
+        self.reply(error.body())
+        self.status = error.status
 
 
 class Batch(list[Row]):
@@ -77,12 +90,13 @@ class Batch(list[Row]):
         middle = len(self) // 2
         return Batch(self[:middle]), Batch(self[middle:])
 
-    def write(self, context: Any, headers: Mapping[str, str]) -> list[str]:
+    def write(self, context: Any, headers: Mapping[str, str]) -> list[str | bytes]:
         """Set status and headers of every row, and return the bodies in TorchServe's order."""
         for row in self:
             status = row.status or HTTPStatus.INTERNAL_SERVER_ERROR
             context.set_response_status(status.value, status.phrase, row.index)
-            context.set_response_content_type(row.index, "application/json")
+            if row.content_type:
+                context.set_response_content_type(row.index, row.content_type)
             for name, value in headers.items():
                 context.set_response_header(row.index, name, value)
-        return [json.dumps(row.answer, allow_nan=False) + "\n" for row in self]
+        return [row.body for row in self]

@@ -111,7 +111,7 @@ class ModelHandler(BaseHandler):
 
     # From TorchServe's rows to its replies.
 
-    def handle(self, data: list[dict[str, Any]], context: Any) -> list[str]:
+    def handle(self, data: list[dict[str, Any]], context: Any) -> list[str | bytes]:
         """Answer a batch: each row as it asks, and none at the cost of another."""
         started = time.perf_counter()
         batch = Batch.read(data, context)
@@ -182,7 +182,7 @@ def _call_postprocess(stage: Callable[..., list[Any]], outputs: Any, batch: Batc
 
 def _hurts_the_process(error: Exception) -> bool:
     """Whether other rows would suffer too: TorchServe answers these with 507."""
-    return isinstance(error, MemoryError) or "CUDA" in str(error)
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "CUDA" in str(error))
 
 
 def _refusal(row: Row, error: Exception) -> RequestError:

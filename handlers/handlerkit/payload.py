@@ -9,6 +9,7 @@ from typing import Any
 from handlerkit.batch import Row
 from handlerkit.errors import BadRequest, UnsupportedMediaType
 
+FORM_OF_FIELDS = "application/x-www-form-urlencoded"
 PART_NAMES = ("data", "body", "image", "file")
 
 
@@ -32,6 +33,8 @@ def binary(row: Row) -> bytes:
         BadRequest: there are none, or JSON without base64 text under one of PART_NAMES.
         UnsupportedMediaType: the request is JSON of another shape, or text.
     """
+    if str(row.headers.get("content-type", "")).startswith(FORM_OF_FIELDS):
+        raise BadRequest("A form of this kind carries no file. With curl, send it by -T FILE or -F data=@FILE.")
     value = content(row)
     if isinstance(value, (bytes, bytearray)):
         return bytes(value)
@@ -52,8 +55,6 @@ def _from_base64(document: dict[str, Any]) -> bytes:
 
 
 def _nothing_found(row: Row) -> str:
-    if str(row.headers.get("content-type", "")).startswith("application/x-www-form-urlencoded"):
-        return "The request is a form without a file. With curl, send the file by -T FILE or --data-binary @FILE, not -d."
     if len(row) > 1:
         return f"The form has several parts ({', '.join(sorted(row))}) and none is named {' or '.join(PART_NAMES)}."
     return "The request has an empty body: send the bytes of a file, for example curl -T FILE."

@@ -76,9 +76,9 @@ def build(found: SpecFile, version: str, store: Store, choice: WeightsChoice) ->
     step(f"{name}: network")
     with _training_bar(name) as progress:
         network = sources.load_network(found, version, store, choice, progress)
-    with tempfile.TemporaryDirectory(prefix=".build-", dir=store.folder) as folder:
+    with tempfile.TemporaryDirectory() as exports, tempfile.TemporaryDirectory(prefix=".build-", dir=store.folder) as folder:
         step(f"{name}: export to {runtime}")
-        exported = exporters.export(network, runtime, found.spec.input, Path(folder))
+        exported = exporters.export(network, runtime, found.spec.input, Path(exports))
         made = Path(folder) / target.name
         archive.write_archive(found, version, exported, network.labels, made)
         step(f"{name}: preflight, as a worker would")

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch.jit._trace import TracerWarning
 
+from marina.console import step
 from marina.errors import MarinaError
 from marina.store.index import Parity
 from marina.store.sources import SEED, Network
@@ -33,12 +35,14 @@ class Exported:
 
 
 def export_torchscript(network: Network, example: torch.Tensor, folder: Path) -> Exported:
-    """Trace the network."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=FutureWarning)  # torch.jit: deprecated since torch 2.11, works in 2.15
-        warnings.filterwarnings("ignore", category=DeprecationWarning)
+    """Trace the network; what the trace may have lost is said."""
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")  # also torch.jit's: deprecated since torch 2.11, works in 2.15
         traced = torch.jit.trace(network.module, example)
         torch.jit.save(traced, str(folder / SERIALIZED))
+    for warning in warned:
+        if issubclass(warning.category, TracerWarning):
+            step(f"warning: line {warning.lineno} of the network: {str(warning.message).splitlines()[0]}")
     return Exported(folder, SERIALIZED)
 
 
@@ -66,7 +70,7 @@ def export(network: Network, runtime: str, input_shape: list[int], folder: Path)
         with torch.no_grad():
             network.module(example)
             return EXPORTERS[runtime](network, example, folder)
-    except (RuntimeError, ValueError, TypeError) as error:
+    except Exception as error:  # the network is the person's own code: anything can come out of it
         reason, shape = " ".join(str(error).split())[:300], list(example.shape)
         raise MarinaError(f"the network cannot be exported to {runtime} with inputs of shape {shape}: {reason}") from error
 

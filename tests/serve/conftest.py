@@ -1,0 +1,47 @@
+"""One store and one server, shared by the tests that leave them as they found them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from free_ports import free_ports
+from scripts_of_ours import run_script
+from servers import READY, SAMPLE, Serving, serving
+
+from marina.paths import Store
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Both versions of digits, trained and built here."""
+    store = Store(tmp_path_factory.mktemp("store"))
+    done = run_script("build_mar", "--deployed", "--store", store.folder)
+    assert done.code == 0, done.err
+    return store
+
+
+@pytest.fixture(scope="session")
+def server(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """Both versions of digits, served as ``make serve`` does; 2.0 waits long enough for batches to form."""
+    folder = tmp_path_factory.mktemp("server")
+    deployment = folder / "deployment.yaml"
+    deployment.write_text(
+        'models: {digits: {default: "1.0", versions: {"1.0": {}, "2.0": {batch_size: 8, max_batch_delay_ms: 400}}}}'
+    )
+    with serving(free_ports(), store, folder, "--deployment", deployment) as started:
+        started.wait_for_output(READY)
+        yield started
+
+
+@pytest.fixture(scope="session")
+def seven() -> bytes:
+    """A picture of a seven."""
+    return SAMPLE.read_bytes()
+
+
+@pytest.fixture
+def own_folder(tmp_path: Path) -> Path:
+    """A folder for a server of the test's own."""
+    return tmp_path / "server"

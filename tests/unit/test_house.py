@@ -1,0 +1,126 @@
+"""Where two lists must agree, they do."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from handlerkit.metrics import METRICS
+from handlerkit.runtimes import RUNTIMES
+from ruamel.yaml import YAML
+
+from marina import paths
+from marina.serving.deployment import read_deployment
+from marina.serving.ports import Ports
+from marina.serving.properties import read_properties
+from marina.store.exporters import EXPORTERS
+from marina.store.spec import Version, find_spec
+
+DEFAULTS = {name.upper(): field.default for name, field in Ports.model_fields.items()}
+SCRIPTS = sorted(path.stem for path in (paths.ROOT / "scripts").glob("*.py"))
+
+
+def yaml(path: Path) -> Any:
+    return YAML(typ="safe", pure=True).load(path.read_text())
+
+
+def test_ports_are_the_same_everywhere() -> None:
+    """config.properties, .env.example, the compose file and the scripts name the same ports."""
+    properties = read_properties(paths.SERVER_CONFIG)
+    configured = {
+        "INFERENCE_PORT": properties["inference_address"],
+        "MANAGEMENT_PORT": properties["management_address"],
+        "METRICS_PORT": properties["metrics_address"],
+        "GRPC_INFERENCE_PORT": properties["grpc_inference_port"],
+        "GRPC_MANAGEMENT_PORT": properties["grpc_management_port"],
+    }
+    assert {name: int(value.rpartition(":")[2]) for name, value in configured.items()} == DEFAULTS
+    example = dict(line.split("=") for line in (paths.ROOT / ".env.example").read_text().splitlines() if "=" in line)
+    assert {name: int(port) for name, port in example.items()} == DEFAULTS
+    published = yaml(paths.ROOT / "docker-compose.yml")["services"]["torchserve"]["ports"]
+    assert sorted(published) == sorted(f"127.0.0.1:${{{name}:-{port}}}:{port}" for name, port in DEFAULTS.items())
+
+
+def test_nothing_listens_beyond_loopback_by_default() -> None:
+    """Every address in config.properties is 127.0.0.1."""
+    addresses = [value for key, value in read_properties(paths.SERVER_CONFIG).items() if key.endswith("_address")]
+    assert len(addresses) == 5
+    assert all("127.0.0.1" in address for address in addresses)
+
+
+def test_every_setting_has_its_reason() -> None:
+    """No line of config.properties stands without a comment above its group."""
+    groups = paths.SERVER_CONFIG.read_text().strip().split("\n\n")
+    assert all(group.lstrip().startswith("#") for group in groups)
+
+
+def test_declared_metrics_are_the_emitted_ones() -> None:
+    """metrics.yaml declares each metric of the handlers, with its kind and its dimensions."""
+    declared = {
+        metric["name"]: (kind, tuple(metric["dimensions"]))
+        for kind, metrics in yaml(paths.METRICS_CONFIG)["model_metrics"].items()
+        for metric in metrics
+        if metric["name"].startswith("marina_")
+    }
+    assert declared == {name: (metric.kind.value, metric.dimensions) for name, metric in METRICS.items()}
+    assert all(name.endswith(("_total", "_seconds", "_bytes")) for name in METRICS)
+
+
+def test_every_runtime_can_be_exported_to_and_named_in_a_spec() -> None:
+    """Runtimes, exporters and the spec's choices are one list."""
+    assert set(RUNTIMES) == set(EXPORTERS) == set(Version.model_fields["runtime"].annotation.__args__)  # type: ignore[union-attr]
+    assert all(hasattr(importlib.import_module(f"handlerkit.runtimes.{module}"), name) for module, name in RUNTIMES.items())
+
+
+@pytest.mark.parametrize("name", sorted(path.parent.name for path in paths.SPECS.glob("*/model.yaml")))
+def test_specs_of_ours_are_valid(name: str) -> None:
+    """Each is found by its folder's name, and everything it names is there."""
+    found = find_spec(name)
+    assert found.spec.name == name
+    assert found.handler.is_file()
+    assert found.beside(found.spec.sample.request).is_file()
+
+
+def test_the_deployment_names_specs_that_exist() -> None:
+    """deployment.yaml is valid, and its models and versions have specs."""
+    for wanted in read_deployment(paths.DEPLOYMENT).versions():
+        assert wanted.name in find_spec(wanted.model).spec.versions
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_every_script_says_what_it_does(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """--help works, and every option has a text."""
+    spec = importlib.util.spec_from_file_location(f"scripts_{name}", paths.ROOT / "scripts" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    with pytest.raises(SystemExit, match="0"):
+        module.main(["--help"])
+    assert " ".join((module.__doc__ or "").split()) in " ".join(capsys.readouterr().out.split())
+    assert all(action.help for action in module.parser()._actions if action.dest != "command")
+
+
+def test_handlers_define_one_class_each() -> None:
+    """TorchServe takes a module for a handler only if it defines exactly one class."""
+    for path in paths.HANDLERS.glob("*.py"):
+        assert len(re.findall(r"^class ", path.read_text(), re.MULTILINE)) == 1, path
+
+
+def test_the_wall_stands() -> None:
+    """Handlerkit knows nothing of marina, and marina imports nothing of handlerkit: what crosses is the archive."""
+    for folder, other in ((paths.HANDLERS, "marina"), (paths.ROOT / "marina", "handlerkit")):
+        for path in folder.rglob("*.py"):
+            if path.name != "preflight_worker.py":  # runs on the worker's side
+                assert not re.search(rf"^\s*(from|import) {other}\b", path.read_text(), re.MULTILINE), path
+
+
+def test_no_lock_file_names_a_registry() -> None:
+    """requirements/*.txt pin versions by hash, wherever they come from."""
+    for path in (paths.ROOT / "requirements").glob("*.txt"):
+        text = path.read_text()
+        assert "://" not in text
+        assert "--hash=sha256:" in text

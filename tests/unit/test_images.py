@@ -1,0 +1,121 @@
+"""An image becomes the tensor that a network takes, or a refusal that says why not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from handlerkit import PayloadTooLarge, UnprocessableInput
+from handlerkit.images import ImageOptions, read_image
+from handlerkit.options import OptionError, read_options
+from pictures import encoded, plain
+from PIL import Image
+
+GREY = ImageOptions(size=(8, 8), mode="L")
+COLOUR = ImageOptions(size=(4, 6))
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "JPEG", "WEBP", "BMP", "GIF"])
+def test_every_format_gives_a_tensor(file_format: str) -> None:
+    """Each format that is promised is read, in colour, height before width."""
+    tensor = read_image(plain("RGB", (20, 10), (255, 255, 255), file_format), COLOUR)
+    assert tensor.shape == (3, 4, 6)
+    assert tensor.dtype == torch.float32
+    assert torch.allclose(tensor, torch.ones(3, 4, 6), atol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("mode", "color"), [("L", 255), ("1", 1), ("RGBA", (255, 0, 0, 0)), ("LA", (0, 0)), ("P", 255), ("CMYK", 0), ("I;16", 65535)]
+)
+def test_every_colour_mode_is_read(mode: str, color: Any) -> None:
+    """Grey, palette, print colours and 16 bits are read, and what is transparent is white."""
+    image = Image.new(mode, (12, 12), color)
+    if mode == "P":
+        image.putpalette([255] * 768)
+    file = encoded(image, "TIFF" if mode == "CMYK" else "PNG") if mode != "CMYK" else encoded(image, "JPEG")
+    assert torch.allclose(read_image(file, GREY), torch.ones(1, 8, 8), atol=0.02)
+
+
+def test_values_are_normalised_by_channel() -> None:
+    """(value - mean) / std, for each channel with its own."""
+    options = ImageOptions(size=(1, 1), mean=(0.0, 0.5, 1.0), std=(1.0, 0.5, 2.0))
+    assert read_image(plain("RGB", (3, 3), (255, 255, 255)), options).flatten().tolist() == [1.0, 1.0, 0.0]
+
+
+def test_an_image_is_turned_as_its_camera_held_it() -> None:
+    """The EXIF orientation is obeyed: a photo taken sideways stands upright."""
+    image = Image.new("L", (8, 8), 0)
+    image.paste(255, (0, 0, 8, 4))  # light on top
+    exif = Image.Exif()
+    exif[0x0112] = 3  # taken upside down
+    tensor = read_image(encoded(image, "JPEG", exif=exif), GREY)
+    assert tensor[0, 0].mean() < 0.1
+    assert tensor[0, 7].mean() > 0.9
+
+
+def test_the_centre_is_cut_out_after_resizing() -> None:
+    """With ``resize`` the shorter side is brought to it and the middle is kept, as torchvision's classifiers expect."""
+    image = Image.new("L", (300, 100), 0)
+    image.paste(255, (100, 0, 200, 100))
+    assert torch.equal(
+        read_image(encoded(image), ImageOptions(size=(4, 4), mode="L", resize=4, interpolation="box")), torch.ones(1, 4, 4)
+    )
+
+
+@pytest.mark.parametrize("ink", [0, 255], ids=["dark on light", "light on dark"])
+def test_ink_becomes_light_whatever_the_paper(ink: int) -> None:
+    """With ``ground: dark`` dark ink on white paper and chalk on a board give the same tensor."""
+    image = Image.new("L", (40, 40), 255 - ink)
+    image.paste(ink, (10, 10, 30, 30))
+    tensor = read_image(encoded(image), ImageOptions(size=(8, 8), mode="L", interpolation="box", ground="dark"))
+    assert tensor[0, 4, 4] == 1
+    assert tensor[0, 0, 0] == 0
+
+
+@pytest.mark.parametrize("content", [b"hello", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"%PDF-1.4", b"\0" * 1000])
+def test_what_is_no_image_is_refused(content: bytes) -> None:
+    """Text, other files and mere signatures are refused in one sentence that lists the formats."""
+    with pytest.raises(UnprocessableInput, match=r"Not an image that can be read; formats: PNG, JPEG, WEBP, BMP, GIF\."):
+        read_image(content, GREY)
+
+
+def test_a_truncated_image_is_refused() -> None:
+    """Half a file says that it is damaged, not that the server is."""
+    whole = encoded(Image.effect_noise((200, 200), 80).convert("RGB"), "JPEG")
+    with pytest.raises(UnprocessableInput, match="The JPEG image is damaged"):
+        read_image(whole[: len(whole) // 2], GREY)
+
+
+def test_too_many_pixels_are_refused_before_they_are_decoded() -> None:
+    """The limit is in the text; a small file of many pixels costs nothing."""
+    with pytest.raises(PayloadTooLarge, match=r"2000 x 1000 pixels; the limit is 1 megapixels"):
+        read_image(plain("1", (2000, 1000), 0), ImageOptions(max_megapixels=1))
+
+
+def test_a_decompression_bomb_is_refused() -> None:
+    """What Pillow itself calls a bomb is over our limit too."""
+    with pytest.raises(PayloadTooLarge, match="limit is 50 megapixels"):
+        read_image(plain("1", (20_000, 20_000), 0), ImageOptions())
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"sise": [8, 8]}, "unknown option 'sise': did you mean 'size'?"),
+        ({"zzz": 1}, "unknown option 'zzz': known: size, mode"),
+        ({"size": [8]}, r"size must be \[height, width\] in pixels, not \[8\]"),
+        ({"size": [8, 0]}, "size must be"),
+        ({"mode": "RGBA"}, "mode must be RGB or L, not 'RGBA'"),
+        ({"mean": [0.1, 0.2]}, "mean must have 1 or 3 values for mode RGB, not 2"),
+        ({"std": [0.0]}, "std must not contain 0"),
+        ({"resize": 100}, r"resize \(100\) must be at least the larger side of size \(224\)"),
+        ({"interpolation": "nearest"}, "interpolation must be bilinear, bicubic or box"),
+        ({"ground": "light"}, "ground must be dark or left out"),
+        ({"top_k": 0}, "top_k and max_megapixels must be above 0"),
+    ],
+)
+def test_wrong_options_are_refused_at_load(given: dict[str, Any], message: str) -> None:
+    """An option that could only fail at a request fails when the archive is loaded."""
+    with pytest.raises(OptionError, match=message):
+        read_options(ImageOptions, given)

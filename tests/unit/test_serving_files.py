@@ -1,0 +1,144 @@
+"""Ports, deployment and config.properties: read rightly, or refused in one line."""
+
+from __future__ import annotations
+
+import re
+import socket
+from pathlib import Path
+
+import pytest
+from free_ports import free_ports
+
+from marina import paths
+from marina.errors import MarinaError, UsageError
+from marina.paths import Store
+from marina.serving.deployment import read_deployment
+from marina.serving.ports import Ports, read_ports, require_free
+from marina.serving.process import LONGEST_SOCKET_FOLDER, TorchServe
+from marina.serving.properties import effective_properties, read_properties
+
+
+def test_ports_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One variable moves one port; the others stay."""
+    monkeypatch.setenv("INFERENCE_PORT", "9001")
+    ports = read_ports()
+    assert (ports.inference_port, ports.metrics_port) == (9001, Ports.model_fields["metrics_port"].default)
+
+
+def test_ports_come_from_the_env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """.env moves ports as the environment does, and the environment wins."""
+    (tmp_path / ".env").write_text("METRICS_PORT=9002\nMANAGEMENT_PORT=9003\nUNRELATED=1\n")
+    monkeypatch.setitem(Ports.model_config, "env_file", tmp_path / ".env")
+    monkeypatch.setenv("MANAGEMENT_PORT", "9004")
+    ports = read_ports()
+    assert (ports.metrics_port, ports.management_port) == (9002, 9004)
+
+
+@pytest.mark.parametrize("value", ["eighty", "0", "65536", "-1", ""])
+def test_what_is_no_port_is_refused(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variable and what was found in it."""
+    monkeypatch.setenv("METRICS_PORT", value)
+    with pytest.raises(UsageError, match=re.escape(f"METRICS_PORT must be a port, 1 to 65535; found {value!r}")):
+        read_ports()
+
+
+def test_the_same_port_twice_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both variables are named."""
+    monkeypatch.setenv("METRICS_PORT", "8080")
+    with pytest.raises(UsageError, match="INFERENCE_PORT and METRICS_PORT are both 8080"):
+        read_ports()
+
+
+def test_a_taken_port_says_by_whom_and_how_to_move() -> None:
+    """The port, the process that has it, and the variable that moves ours."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        ports = free_ports().model_copy(update={"grpc_management_port": server.getsockname()[1]})
+        with pytest.raises(
+            MarinaError, match=r"port \d+ is taken by .* \(pid \d+\): stop that, or move with GRPC_MANAGEMENT_PORT"
+        ):
+            require_free(ports, "127.0.0.1")
+
+
+def test_effective_properties_replace_addresses_and_paths_alone(tmp_path: Path) -> None:
+    """What a person wrote in config.properties stays; no key stands twice."""
+    text = effective_properties(paths.SERVER_CONFIG, Ports(inference_port=9001), "0.0.0.0", Store(tmp_path))  # noqa: S104
+    (tmp_path / "config.properties").write_text(text)
+    effective, original = read_properties(tmp_path / "config.properties"), read_properties(paths.SERVER_CONFIG)
+    assert effective["inference_address"] == "http://0.0.0.0:9001"
+    assert effective["model_store"] == str(tmp_path / "archives")
+    assert effective.keys() == original.keys()
+    assert len(re.findall(r"^model_store=", text, re.MULTILINE)) == 1
+    assert effective["metrics_mode"] == original["metrics_mode"]
+
+
+@pytest.mark.parametrize("source", ["literal", "effective"])
+def test_only_archives_of_the_store_may_be_registered_by_address(source: str, tmp_path: Path) -> None:
+    """allowed_urls, as Java reads it, takes the store's archives and nothing else."""
+    store = Store(Path("/srv/model_store"))
+    text = effective_properties(paths.SERVER_CONFIG, Ports(), "127.0.0.1", store)
+    (tmp_path / "config.properties").write_text(text if source == "effective" else paths.SERVER_CONFIG.read_text())
+    pattern = read_properties(tmp_path / "config.properties")["allowed_urls"].replace("\\\\", "\\")
+    assert re.fullmatch(pattern, "file:///srv/model_store/archives/digits-1.0.mar")
+    for url in (
+        "file:///etc/hostname",
+        "http://elsewhere/model_store/archives/a.mar",
+        "file:///srv/model_store/archives/../../etc/x.mar",
+    ):
+        assert not re.fullmatch(pattern, url)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("models: {digits: {default: '1', versions: {'2': {}}}}", "the default, 1, is not among the versions: 2"),
+        ("models: {digits: {default: '1', version: {}}}", "unknown key 'models.digits.version': did you mean 'versions'?"),
+        ("models: {digits: {default: '1', versions: {'1': {worker: 2}}}}", "did you mean 'workers'?"),
+        ("models: {digits: {default: 1.0, versions: {'1.0': {}}}}", 'is the number 1.0; write it in quotes: "1.0"'),
+        ("models: {}", "'models': Dictionary should have at least 1 item"),
+        ("modles: {}", "unknown key 'modles': did you mean 'models'?"),
+        ("", "Input should be a valid dictionary or instance of Deployment"),
+        ("models: [", "not valid YAML"),
+    ],
+)
+def test_a_wrong_deployment_is_one_line(text: str, message: str, tmp_path: Path) -> None:
+    """The file, the key, and the nearest right one."""
+    (tmp_path / "deployment.yaml").write_text(text)
+    with pytest.raises(UsageError, match=re.escape(message)):
+        read_deployment(tmp_path / "deployment.yaml")
+
+
+def test_a_missing_deployment_is_one_line(tmp_path: Path) -> None:
+    """The path and the system's reason."""
+    with pytest.raises(UsageError, match=r"none\.yaml: cannot be read: No such file or directory"):
+        read_deployment(tmp_path / "none.yaml")
+
+
+def test_the_default_version_is_registered_first(tmp_path: Path) -> None:
+    """TorchServe makes the first version it is given the default."""
+    (tmp_path / "d.yaml").write_text("models: {m: {default: '2', versions: {'1': {}, '2': {workers: 3}, '3': }}}")
+    wanted = read_deployment(tmp_path / "d.yaml").versions()
+    assert [(one.name, one.is_default) for one in wanted] == [("2", True), ("1", False), ("3", False)]
+    assert wanted[0].settings.workers == 3
+
+
+def test_the_sockets_folder_stays_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker's socket may have a path of 108 characters, however long TMPDIR is."""
+    long = tmp_path / ("x" * 100)
+    long.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(long))
+    server = TorchServe("", tmp_path / "logs")
+    try:
+        assert len(str(server._folder)) <= LONGEST_SOCKET_FOLDER
+        assert list(long.iterdir()) == []
+    finally:
+        server.stop()
+
+
+def test_logs_that_cannot_be_written_are_one_line(tmp_path: Path) -> None:
+    """A file where the folder of logs should be."""
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(MarinaError, match=r"TorchServe could not be started: .*Not a directory"),
+        TorchServe("", tmp_path / "file" / "logs"),
+    ):
+        pass
