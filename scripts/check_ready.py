@@ -10,7 +10,7 @@ from marina import paths
 from marina.console import run, step
 from marina.errors import MarinaError
 from marina.serving.deployment import read_deployment
-from marina.serving.management import Management, Refused, Running
+from marina.serving.management import Management
 from marina.serving.ports import read_ports
 
 
@@ -30,8 +30,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def _check(options: argparse.Namespace) -> int:
     management = Management(options.management)
+    registered = management.all_versions()
     for wanted in read_deployment(options.deployment).versions():
-        running = _versions(management, wanted.model).get(wanted.name)
+        running = registered.get(wanted.model, {}).get(wanted.name)
         if running is None:
             raise MarinaError(f"{wanted} is not registered")
         if not running.is_ready:
@@ -39,13 +40,6 @@ def _check(options: argparse.Namespace) -> int:
             raise MarinaError(f"{wanted}: {ready} of {running.wanted_workers} workers are READY")
         step(f"{wanted}: READY")
     return 0
-
-
-def _versions(management: Management, model: str) -> dict[str, Running]:
-    try:
-        return management.versions(model)
-    except Refused:
-        return {}
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from marina.serving.deployment import DeployedVersion
 from marina.serving.inference import Inference
 from marina.serving.management import Management, Running
 from marina.serving.ports import read_ports
-from marina.serving.service import Server, bring_into_service, find_running, wait_until_ready
+from marina.serving.service import Server, bring_into_service, find_running, take_out_of_service, wait_until_ready
 from marina.store.index import read_index
 
 
@@ -97,12 +97,12 @@ def _unregister(server: Server, options: argparse.Namespace) -> None:
             f"{options.model} {options.version} is the default, and other versions are registered: make one of them the "
             f"default first: scripts/register_model.py set-default {options.model} <version>"
         )
-    server.management.unregister(options.model, options.version)
+    take_out_of_service(server, options.model, options.version)
     step(f"{options.model} {options.version}: unregistered")
 
 
 def _list(server: Server, options: argparse.Namespace) -> None:
-    rows = [_row(server, one) for model in server.management.models() for one in server.management.versions(model).values()]
+    rows = [_row(server, one) for versions in server.management.all_versions().values() for one in versions.values()]
     if options.json:
         out.print_json(data=rows)
         return

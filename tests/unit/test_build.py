@@ -133,6 +133,23 @@ def test_weights_of_another_shape_are_refused(model: Path, tmp_path: Path, build
     assert "scale has shape [3], required [1]" in done.error
 
 
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ({"torchvision": "resnet81"}, "the network cannot be built: ValueError: Unknown model resnet81"),
+        ({"torchvision": "resnet18"}, "resnet18: the spec names no weights: add 'weights' to it, or give --weights FILE"),
+        ({"torchvision": "resnet18", "weights": "V3"}, "resnet18 has no weights 'V3'; it has: IMAGENET1K_V1"),
+    ],
+)
+def test_a_network_that_torchvision_does_not_have_is_one_line(
+    source: dict[str, str], message: str, tmp_path: Path, build_mar: Build
+) -> None:
+    """The name or the weights that do not exist, and those that do."""
+    done = build_mar(write_model(tmp_path / "model", versions={"1": {"source": source, "runtime": "torchscript"}}))
+    assert done.code == 2
+    assert message in done.error
+
+
 @pytest.mark.parametrize("content", [b"", b"hello", b"\x80\x02."], ids=["empty", "text", "a pickle"])
 def test_a_file_that_holds_no_weights_is_refused(model: Path, tmp_path: Path, content: bytes, build_mar: Build) -> None:
     """Nothing is unpickled that is not a tensor."""
