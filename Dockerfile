@@ -4,6 +4,9 @@ FROM python:3.11-slim-bookworm
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /marina
 
+# TorchServe ends a worker by the program `kill`, which the slim image lacks; without it nothing can be unregistered.
+RUN apt-get update && apt-get install --yes --no-install-recommends procps && rm -rf /var/lib/apt/lists/*
+
 # What changes seldom comes first: the requirements are 5 GB.
 COPY requirements/serve.txt requirements/
 RUN pip install --require-hashes -r requirements/serve.txt

@@ -41,8 +41,10 @@ class TorchServe:
         """Start the server; it does not answer yet.
 
         Raises:
-            MarinaError: the logs' folder cannot be written.
+            MarinaError: the logs' folder cannot be written, or the machine lacks a program.
         """
+        if shutil.which("kill") is None:
+            raise MarinaError("TorchServe ends workers by the program `kill`, which is not on the path: install procps")
         try:
             self.logs.mkdir(parents=True, exist_ok=True)
             config = self._folder / "config.properties"

@@ -134,6 +134,16 @@ def test_the_sockets_folder_stays_short(tmp_path: Path, monkeypatch: pytest.Monk
         server.stop()
 
 
+def test_a_machine_without_kill_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slim images lack it, and TorchServe could then start workers, but not end them."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with (
+        pytest.raises(MarinaError, match="by the program `kill`, which is not on the path: install procps"),
+        TorchServe("", tmp_path),
+    ):
+        pass
+
+
 def test_logs_that_cannot_be_written_are_one_line(tmp_path: Path) -> None:
     """A file where the folder of logs should be."""
     (tmp_path / "file").write_text("")
