@@ -19,7 +19,7 @@ build: setup  ## build the archives that config/deployment.yaml names
 	@$(BIN)/python scripts/build_mar.py --deployed
 
 test: setup-test lint  ## run all tests that this machine can
-	$(BIN)/pytest tests/unit tests/serve tests/stack
+	$(BIN)/pytest tests/unit tests/build tests/serve tests/stack
 
 lint: setup-test  ## check style and types
 	$(BIN)/ruff check .

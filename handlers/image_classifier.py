@@ -6,7 +6,9 @@ from typing import Any
 
 import torch
 from handlerkit import BadRequest, ModelHandler, Row
-from handlerkit.images import ImageOptions, read_image
+from handlerkit.explain_options import ExplainOptions
+from handlerkit.images import ImageOptions, picture, read_image
+from handlerkit.labels import Labels
 from handlerkit.options import read_options
 from handlerkit.payload import binary
 
@@ -14,50 +16,58 @@ from handlerkit.payload import binary
 class ImageClassifier(ModelHandler):
     """Name what an image shows.
 
-    Request   bytes of an image (PNG, JPEG, WebP, BMP, GIF), a form with a file, or JSON {"data": "<base64>"}
-    Response  [{"label": "tabby", "probability": 0.87}, …], best first
-    Explain   the same request, and "target": "<label>" where not the best class is meant;
-              {"label": …, "probability": …, "method": …, "attributions": [[…], …], …}
-    Options   handlerkit.images.ImageOptions
+    Request   bytes of an image (PNG, JPEG, WebP, BMP, GIF), a form with a file, JSON {"data": "<base64>"}, or KServe's
+              envelopes around those; beside the data "top_k" and "threshold" for this request
+    Response  [{"label": "tabby", "probability": 0.87, "index": 281}, …], best first
+    Explain   the same request, and "target" (a label or an index) where not the best class is meant, and "method";
+              {"label": …, "probability": …, "method": …, "attributions": [[…], …], …};
+              with Accept: image/png the map laid over the image
+    Options   handlerkit.images.ImageOptions, and explain: handlerkit.explain_options.ExplainOptions
     """
 
-    def initialize(self, context: Any) -> None:
-        """Load the archive, and check its options."""
-        super().initialize(context)
-        self._image = read_options(ImageOptions, self.options)
+    def setup(self) -> None:
+        """Check the options."""
+        self._image = read_options(ImageOptions, {name: value for name, value in self.options.items() if name != "explain"})
+        self._explain_options = read_options(ExplainOptions, self.options.get("explain") or {})
+        self._labels = Labels(self.labels)
 
     def preprocess_row(self, row: Row) -> torch.Tensor:
         """The image as float32, shape [channels, height, width]."""
-        return read_image(binary(row), self._image)
+        return read_image(binary(row, self.limits), self._image)
 
     def postprocess_row(self, output: torch.Tensor, row: Row) -> list[dict[str, Any]]:
-        """The best classes, at most ``top_k``; ``output`` holds one score before softmax for each class."""
+        """The best classes; ``output`` holds one score before softmax for each class."""
         probabilities = output.float().softmax(dim=-1)
-        best = probabilities.topk(min(self._image.top_k, len(probabilities)))
-        return [self._class(index, value) for value, index in zip(best.values.tolist(), best.indices.tolist(), strict=True)]
+        best = probabilities.topk(min(_number(row, "top_k", self._image.top_k, 1, 1000), len(probabilities)))
+        least = _number(row, "threshold", self._image.threshold, 0, 1)
+        found = list(zip(best.indices.tolist(), best.values.tolist(), strict=True))
+        self.meter.answer(self._labels.name(found[0][0]), found[0][1])
+        return [self._labels.answer(index, value) for index, value in found if value >= least]
 
-    def explain_row(self, tensor: torch.Tensor, row: Row) -> dict[str, Any]:
+    def explain_row(self, tensor: torch.Tensor, row: Row) -> Any:
         """The best class, or the one the row names, and what each part of the image contributed to its score."""
-        from handlerkit.explain import integrated_gradients  # Captum is not loaded before it is wanted
+        from handlerkit.explain import explain  # Captum is not loaded before it is wanted
+        from handlerkit.heatmap import draw
 
         probabilities = self.runtime.run(tensor.unsqueeze(0))[0].float().softmax(dim=-1)
-        target = self._target(row, best=int(probabilities.argmax()))
-        answer = self._class(target, float(probabilities[target]))
-        return answer | integrated_gradients(self.runtime, tensor.to(self.device), target)
+        wanted = row.option("target")
+        target = int(probabilities.argmax()) if wanted is None else self._labels.index(wanted, len(probabilities))
+        explanation = explain(self.runtime, tensor, target, self._explain_options, row.option("method"))
+        if "image/png" in str(row.headers.get("accept", "")):
+            row.reply(draw(picture(binary(row, self.limits), self._image), explanation["attributions"]), "image/png")
+            return None
+        return self._labels.answer(target, float(probabilities[target])) | explanation
 
-    def _class(self, index: int, probability: float) -> dict[str, Any]:
-        return {"label": self._label(index), "probability": round(probability, 6)}
 
-    def _label(self, index: int) -> str:
-        return self.labels[index] if self.labels else str(index)
-
-    def _target(self, row: Row, best: int) -> int:
-        body = row.get("body")
-        wanted = body.get("target") if isinstance(body, dict) else row.get("target")
-        if wanted is None:
-            return best
-        name = wanted.decode() if isinstance(wanted, (bytes, bytearray)) else str(wanted)
-        if name not in self.labels:
-            some = ", ".join(self.labels[:10])
-            raise BadRequest(f"No class is named '{name[:40]}'; the first classes are: {some}.")
-        return self.labels.index(name)
+def _number(row: Row, name: str, default: float, least: float, most: float) -> Any:
+    """A number of this request alone, of the kind that the default has."""
+    value = row.option(name)
+    if value is None:
+        return default
+    try:
+        number = type(default)(value)
+    except (TypeError, ValueError):
+        number = least - 1
+    if not least <= number <= most:
+        raise BadRequest(f"'{name}' must be a number from {least} to {most}; found {str(value)[:40]!r}.")
+    return number

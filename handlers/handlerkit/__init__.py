@@ -3,6 +3,7 @@
 from handlerkit.batch import Batch, Row
 from handlerkit.errors import (
     BadRequest,
+    DeadlineExceeded,
     PayloadTooLarge,
     RequestError,
     ServerFault,
@@ -14,6 +15,7 @@ from handlerkit.model_handler import ModelHandler
 __all__ = [
     "BadRequest",
     "Batch",
+    "DeadlineExceeded",
     "ModelHandler",
     "PayloadTooLarge",
     "RequestError",

@@ -3,35 +3,35 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Literal
 
 from handlerkit.errors import RequestError
 
 JSON = "application/json"
+DEADLINE = "x-request-deadline"
 Kind = Literal["predict", "explain", "describe"]
 
 
 class Row(dict[str, Any]):
-    """One request: TorchServe's row (its parts by name), with its headers, its kind and, later, its answer.
+    """One input: its parts by name, with its request's headers and, later, its answer.
 
     Attributes:
-        index: position in the batch.
-        request_id: TorchServe's id of the request.
+        request_id: the caller's ``X-Request-Id``, else TorchServe's.
         headers: the request's headers, their names in lower case (HTTP's are case-insensitive, TorchServe's are not).
         status: of the answer; None while there is none.
-        body: of the answer.
-        content_type: of the body; None where a handler answers with text or bytes and does not say.
+        answer: a JSON value, text or bytes.
+        content_type: of text or bytes, where the handler says it.
     """
 
-    def __init__(self, parts: Mapping[str, Any], index: int, request_id: str, headers: Mapping[str, Any]) -> None:
+    def __init__(self, parts: Mapping[str, Any], request_id: str = "", headers: Mapping[str, Any] | None = None) -> None:
         super().__init__(parts)
-        self.index = index
-        self.request_id = request_id
-        self.headers = {name.lower(): value for name, value in headers.items()}
+        self.headers = {name.lower(): value for name, value in (headers or {}).items()}
+        self.request_id = str(self.headers.get("x-request-id") or request_id)
         self.status: HTTPStatus | None = None
-        self.body: str | bytes = ""
+        self.answer: Any = None
         self.content_type: str | None = None
 
     @property
@@ -46,6 +46,20 @@ class Row(dict[str, Any]):
         """Whether the row still has no answer."""
         return self.status is None
 
+    @property
+    def is_late(self) -> bool:
+        """Whether the caller's ``X-Request-Deadline``, a Unix time in seconds, has passed."""
+        try:
+            return time.time() > float(self.headers.get(DEADLINE, "inf"))
+        except (TypeError, ValueError):
+            return False
+
+    def option(self, name: str) -> Any:
+        """An option of this request alone: a form's part, or a key of its JSON; None where it has none."""
+        body = self.get("body", self.get("data"))
+        value = body.get(name) if isinstance(body, dict) else self.get(name)
+        return value.decode("utf-8", "replace") if isinstance(value, (bytes, bytearray)) else value
+
     def reply(self, answer: Any, content_type: str | None = None) -> None:
         """Answer the row: text and bytes go out as they are, anything else as JSON.
 
@@ -53,28 +67,17 @@ class Row(dict[str, Any]):
             ValueError: JSON cannot say it, for example a number that is none (NaN).
             TypeError: likewise, for example a tensor.
         """
-        if isinstance(answer, (str, bytes, bytearray)):
-            self.body, self.content_type = answer if isinstance(answer, str) else bytes(answer), content_type
-        else:
-            self.body, self.content_type = json.dumps(answer, allow_nan=False) + "\n", JSON
-        self.status = HTTPStatus.OK
+        if not isinstance(answer, (str, bytes)):
+            json.dumps(answer, allow_nan=False)
+        self.answer, self.content_type, self.status = answer, content_type, HTTPStatus.OK
 
     def refuse(self, error: RequestError) -> None:
         """Answer the row with an error; its batch-mates do not notice."""
-        self.reply(error.body())
-        self.status = error.status
+        self.answer, self.content_type, self.status = error.body(), None, error.status
 
 
 class Batch(list[Row]):
     """Rows that are answered together. Whatever is known of a batch is known here, never on the handler."""
-
-    @classmethod
-    def read(cls, data: Iterable[Mapping[str, Any]], context: Any) -> Batch:
-        """The batch that TorchServe passes to ``handle``, with its ``ts.context.Context``."""
-        return cls(
-            Row(parts, index, context.get_request_id(index) or "", context.get_all_request_header(index))
-            for index, parts in enumerate(data)
-        )
 
     @property
     def open(self) -> Batch:
@@ -82,21 +85,10 @@ class Batch(list[Row]):
         return Batch(row for row in self if row.is_open)
 
     def of_kind(self, kind: Kind) -> Batch:
-        """The rows that ask for one thing, in order."""
-        return Batch(row for row in self if row.kind == kind)
+        """The rows that ask for one thing and have no answer yet, in order."""
+        return Batch(row for row in self if row.is_open and row.kind == kind)
 
     def halves(self) -> tuple[Batch, Batch]:
         """Both halves of the batch, the first no longer than the second."""
         middle = len(self) // 2
         return Batch(self[:middle]), Batch(self[middle:])
-
-    def write(self, context: Any, headers: Mapping[str, str]) -> list[str | bytes]:
-        """Set status and headers of every row, and return the bodies in TorchServe's order."""
-        for row in self:
-            status = row.status or HTTPStatus.INTERNAL_SERVER_ERROR
-            context.set_response_status(status.value, status.phrase, row.index)
-            if row.content_type:
-                context.set_response_content_type(row.index, row.content_type)
-            for name, value in headers.items():
-                context.set_response_header(row.index, name, value)
-        return [row.body for row in self]

@@ -4,7 +4,8 @@
              │                  │                │              │
              ├ 400 BadRequest   ├ 413 PayloadTooLarge           └ 500 ServerFault
              ├ 413              └ 422 UnprocessableInput
-             └ 415 UnsupportedMediaType
+             ├ 415 UnsupportedMediaType
+             └ 504 DeadlineExceeded, before anything is computed
 
 A refusal concerns one row alone. Its body has the shape of TorchServe's own errors: code, type, message.
 """
@@ -47,6 +48,12 @@ class UnprocessableInput(RequestError):
     """The payload was read, but is no input for this model."""
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
+
+
+class DeadlineExceeded(RequestError):
+    """The caller no longer waits for the answer, so it was not computed."""
+
+    status = HTTPStatus.GATEWAY_TIMEOUT
 
 
 class ServerFault(RequestError):

@@ -1,50 +1,124 @@
-"""What a worker tells the Metrics API. TorchServe takes metrics as lines of the worker's log, one for each update."""
+"""What a worker tells the Metrics API.
+
+TorchServe takes metrics as lines of the worker's log, one for each update, and its histograms have fixed buckets that
+begin at 5 ms. So a worker adds up by itself, in buckets that begin at half a millisecond, and writes what has come
+together once a second: as counters named as Prometheus names the parts of a histogram (``_bucket`` with ``le``, ``_sum``,
+``_count``), which ``histogram_quantile`` takes like any other.
+"""
 
 from __future__ import annotations
 
+import atexit
+import threading
+import time
 from collections import Counter
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from typing import Any, Literal
 
 from ts.metrics.metric_type_enum import MetricTypes
 
-from handlerkit.batch import Batch
+from handlerkit.batch import Row
 
-
-class Metric(NamedTuple):
-    """A metric as config/metrics.yaml declares it; the server ignores what is not declared there."""
-
-    kind: MetricTypes
-    unit: str
-    dimensions: tuple[str, ...]
-
-
-METRICS = {
-    "marina_answers_total": Metric(MetricTypes.COUNTER, "count", ("model_name", "model_version", "kind", "status")),
-    "marina_handler_seconds": Metric(MetricTypes.HISTOGRAM, "s", ("model_name", "model_version")),
-    "marina_batch_rows_total": Metric(MetricTypes.COUNTER, "count", ("model_name", "model_version")),
-    "marina_batches_total": Metric(MetricTypes.COUNTER, "count", ("model_name", "model_version")),
+Stage = Literal["preprocess", "inference", "postprocess", "explain"]
+MODEL = ("model_name", "model_version")
+SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+ROWS = (1, 2, 4, 8, 16, 32, 64)
+PROBABILITY = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1)
+HISTOGRAMS: dict[str, tuple[tuple[float, ...], tuple[str, ...]]] = {
+    "marina_stage_seconds": (SECONDS, (*MODEL, "stage")),
+    "marina_handler_seconds": (SECONDS, MODEL),
+    "marina_batch_rows": (ROWS, MODEL),
+    "marina_answer_probability": (PROBABILITY, MODEL),
 }
+COUNTERS: dict[str, tuple[str, ...]] = {
+    "marina_answers_total": (*MODEL, "kind", "status"),
+    "marina_refusals_total": (*MODEL, "reason"),
+    "marina_answered_labels_total": (*MODEL, "label"),
+}
+MOST_LABELS = 50
+FLUSH_SECONDS = 1.0
+
+
+def metrics() -> dict[str, tuple[str, ...]]:
+    """Every counter that is written, with its dimensions; config/metrics.yaml declares the same."""
+    parts = {
+        f"{name}_{part}": (*dimensions, "le") if part == "bucket" else dimensions
+        for name, (_, dimensions) in HISTOGRAMS.items()
+        for part in ("bucket", "sum", "count")
+    }
+    return COUNTERS | parts
 
 
 class Meter:
-    """The metrics of one model version; unlike TorchServe's own they carry the version that really answered."""
+    """Metrics of one model version; unlike TorchServe's own they carry the version that really answered."""
 
     def __init__(self, cache: Any, model: str, version: str) -> None:
         """Take the metrics from the worker's cache, and add those that the server's metrics.yaml lacks."""
-        self._labels = [model, version]
-        self._metrics = {name: _get_or_add(cache, name, metric) for name, metric in METRICS.items()}
+        self._labels = (model, version)
+        self._written = {name: _get_or_add(cache, name, dimensions) for name, dimensions in metrics().items()}
+        self._lock = threading.Lock()
+        self._pending: Counter[tuple[str, tuple[str, ...]]] = Counter()
+        self._seen: set[str] = set()
+        threading.Thread(target=self._flush_forever, name="metrics", daemon=True).start()
+        atexit.register(self.flush)
 
-    def batch(self, batch: Batch, seconds: float) -> None:
+    @contextmanager
+    def stage(self, stage: Stage) -> Iterator[None]:
+        """Time a stage of a batch."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._observe("marina_stage_seconds", time.perf_counter() - started, stage)
+
+    def batch(self, rows: list[Row], seconds: float) -> None:
         """Count a batch that has been answered."""
-        answers = Counter((row.kind, str(int(row.status or 500))) for row in batch)
-        for (kind, status), count in answers.items():
-            self._metrics["marina_answers_total"].add_or_update(count, [*self._labels, kind, status])
-        self._metrics["marina_handler_seconds"].add_or_update(round(seconds, 6), self._labels)
-        self._metrics["marina_batch_rows_total"].add_or_update(len(batch), self._labels)
-        self._metrics["marina_batches_total"].add_or_update(1, self._labels)
+        self._observe("marina_handler_seconds", seconds)
+        self._observe("marina_batch_rows", len(rows))
+        for row in rows:
+            status = row.status or HTTPStatus.INTERNAL_SERVER_ERROR
+            self._count("marina_answers_total", row.kind, str(status.value))
+            if status is not HTTPStatus.OK:
+                self._count("marina_refusals_total", row.answer["type"] if row.answer else "none")
+
+    def answer(self, label: str, probability: float) -> None:
+        """Count an answer by its class and by how sure it is, so that drift between versions shows.
+
+        Classes after the first MOST_LABELS are counted together as ``other``: every label is a time series.
+        """
+        if label not in self._seen and len(self._seen) >= MOST_LABELS:
+            label = "other"
+        self._seen.add(label)
+        self._count("marina_answered_labels_total", label)
+        self._observe("marina_answer_probability", probability)
+
+    def flush(self) -> None:
+        """Write what has come together since the last time."""
+        with self._lock:
+            pending, self._pending = self._pending, Counter()
+        for (name, labels), value in pending.items():
+            self._written[name].add_or_update(round(value, 6), list(labels))
+
+    def _count(self, name: str, *labels: str, value: float = 1) -> None:
+        with self._lock:
+            self._pending[name, (*self._labels, *labels)] += value  # type: ignore[assignment]  # Counter adds floats too
+
+    def _observe(self, name: str, value: float, *labels: str) -> None:
+        for bound in HISTOGRAMS[name][0]:
+            self._count(f"{name}_bucket", *labels, f"{bound:g}", value=float(value <= bound))
+        self._count(f"{name}_bucket", *labels, "+Inf")
+        self._count(f"{name}_sum", *labels, value=value)
+        self._count(f"{name}_count", *labels)
+
+    def _flush_forever(self) -> None:
+        while True:
+            time.sleep(FLUSH_SECONDS)
+            self.flush()
 
 
-def _get_or_add(cache: Any, name: str, metric: Metric) -> Any:
-    if name in cache.cache.get(metric.kind, {}):
-        return cache.get_metric(name, metric.kind)
-    return cache.add_metric_to_cache(name, metric.unit, list(metric.dimensions), metric.kind)
+def _get_or_add(cache: Any, name: str, dimensions: tuple[str, ...]) -> Any:
+    if name in cache.cache.get(MetricTypes.COUNTER, {}):
+        return cache.get_metric(name, MetricTypes.COUNTER)
+    return cache.add_metric_to_cache(name, "count", list(dimensions), MetricTypes.COUNTER)

@@ -1,10 +1,10 @@
 """The base of every handler here: TorchServe's three stages, answered row by row.
 
-    TorchServe rows ─► Batch ─► preprocess ─► inference ─► postprocess ─► replies
-                                    │                           │
-                              preprocess_row              postprocess_row
+    TorchServe rows ─► Exchange ─► Batch ─► preprocess ─► inference ─► postprocess ─► Exchange ─► replies
+                                               │                           │
+                                         preprocess_row              postprocess_row
 
-A handler for one task writes the two row hooks; one that needs the whole batch overrides a stage.
+A handler for one task writes ``setup`` and the two row hooks; one that needs the whole batch overrides a stage.
 """
 
 from __future__ import annotations
@@ -12,21 +12,29 @@ from __future__ import annotations
 import inspect
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from ts.torch_handler.base_handler import BaseHandler
 
+from handlerkit import machine
 from handlerkit.batch import Batch, Kind, Row
 from handlerkit.description import content_digest
 from handlerkit.errors import BadRequest, RequestError, ServerFault
+from handlerkit.exchange import Exchange
+from handlerkit.limits import Limits
 from handlerkit.metrics import Meter
-from handlerkit.runtimes import Runtime, load_runtime
+from handlerkit.options import read_options
+from handlerkit.runtimes import Runtime, Setting, load_runtime
+from handlerkit.stock import BaseHandler
 
 logger = logging.getLogger(__name__)
 CONFIG_KEY = "handlerkit"
+DECODERS = 4
+WARM_UPS = 2
 
 
 class ModelHandler(BaseHandler):
@@ -35,48 +43,62 @@ class ModelHandler(BaseHandler):
     Attributes:
         runtime: the loaded network.
         options: the handler's own options, as the archive has them.
+        limits: of a request.
         labels: names of the classes, by index; empty where the archive has none.
         version: the version in the archive's manifest; it is the ``X-Model-Version`` of every answer.
+        meter: where a handler counts what it answered.
+        folder: the unpacked archive.
     """
 
     runtime: Runtime
     options: dict[str, Any]
+    limits: Limits
     labels: Sequence[str]
     version: str
+    meter: Meter
+    folder: Path
 
     def initialize(self, context: Any) -> None:
         """Load the archive that the context names. Whatever is wrong with it is raised here, not at a request.
 
         Raises:
-            ValueError: the archive was not built by Marina, or an option does not fit.
+            ValueError: the archive was not built by Marina, or the machine or an option does not fit.
         """
         config = (context.model_yaml_config or {}).get(CONFIG_KEY)
         if config is None:
             raise ValueError(f"model-config.yaml has no '{CONFIG_KEY}' section: build the archive with scripts/build_mar.py")
         self.context = context
         self.manifest = context.manifest
-        self.device = _device(context.system_properties.get("gpu_id"))
-        self._folder = Path(context.system_properties["model_dir"])
-        self._runtime_name = config["runtime"]
-        self.runtime = load_runtime(self._runtime_name, self._folder, self.manifest, self.device)
-        self.model = self.runtime.model
+        self.folder = Path(context.system_properties["model_dir"])
+        self.version = str(self.manifest["model"]["modelVersion"])
         self.options = config.get("options") or {}
+        self.limits = read_options(Limits, config.get("limits") or {})
         self.labels = config.get("labels") or []
         self.mapping = {str(index): label for index, label in enumerate(self.labels)}
-        self.version = str(self.manifest["model"]["modelVersion"])
-        self._meter = Meter(context.metrics, context.model_name, self.version)
+        self.meter = Meter(context.metrics, context.model_name, self.version)
+        self._load(config, context)
+        self._decoders = ThreadPoolExecutor(min(DECODERS, machine.cores()), thread_name_prefix="decode")
+        self.setup()
         self.initialized = True
+        self._warm_up(config.get("sample"), context.system_properties.get("batch_size") or 1)
+
+    def setup(self) -> None:
+        """Read the handler's options, once the archive is loaded; what is raised here fails the load."""
 
     # The stages, in the order in which data passes them.
 
     def preprocess(self, batch: Batch) -> Any:
         """Inputs of the rows that ``preprocess_row`` takes, stacked: shape [rows, …]; the other rows are refused."""
-        inputs = [_attempt(row, self.preprocess_row) for row in batch]
-        accepted = [tensor for tensor in inputs if tensor is not None]
+        accepted = self.read(batch)
         return torch.stack(accepted) if accepted else torch.empty(0)
 
-    def preprocess_row(self, row: Row) -> torch.Tensor:
-        """The network's input for one row, without the batch's dimension.
+    def read(self, batch: Batch) -> list[Any]:
+        """What ``preprocess_row`` makes of the rows that it takes, several at a time; the other rows are refused."""
+        attempts = self._decoders.map(self._attempt, batch) if len(batch) > 1 else map(self._attempt, batch)
+        return [made for made in attempts if made is not None]
+
+    def preprocess_row(self, row: Row) -> Any:
+        """The network's input for one row, without the batch's dimension. Runs beside other rows' in a thread.
 
         Raises:
             RequestError: the row is no input for this model; it is refused with the error's text.
@@ -88,14 +110,14 @@ class ModelHandler(BaseHandler):
         return self.runtime.run(inputs)
 
     def postprocess(self, outputs: Any, batch: Batch) -> list[Any]:
-        """One answer, a JSON value, for each row of the batch; ``outputs[i]`` belongs to ``batch[i]``."""
+        """One answer, a JSON value, text or bytes, for each row of the batch; ``outputs[i]`` belongs to ``batch[i]``."""
         return [self.postprocess_row(output, row) for output, row in zip(outputs, batch, strict=True)]
 
-    def postprocess_row(self, output: torch.Tensor, row: Row) -> Any:
+    def postprocess_row(self, output: Any, row: Row) -> Any:
         """The answer for one row, a JSON value, from its share of the network's output."""
         raise NotImplementedError(f"{type(self).__name__} defines neither postprocess_row nor postprocess")
 
-    def explain_row(self, tensor: torch.Tensor, row: Row) -> Any:
+    def explain_row(self, tensor: Any, row: Row) -> Any:
         """The explanation for one row, a JSON value; ``tensor`` is what ``preprocess_row`` made of it."""
         raise BadRequest(f"This model has no explanations ({type(self).__name__} defines none).")
 
@@ -104,8 +126,10 @@ class ModelHandler(BaseHandler):
         return {
             "handler": type(self).__name__,
             "runtime": self._runtime_name,
+            "precision": self._setting.precision,
             "device": str(self.device),
-            "content_sha256": content_digest(self._folder),
+            "threads": self._setting.threads,
+            "content_sha256": content_digest(self.folder),
             "labels": list(self.labels),
         }
 
@@ -114,7 +138,8 @@ class ModelHandler(BaseHandler):
     def handle(self, data: list[dict[str, Any]], context: Any) -> list[str | bytes]:
         """Answer a batch: each row as it asks, and none at the cost of another."""
         started = time.perf_counter()
-        batch = Batch.read(data, context)
+        exchange = Exchange.read(data, context, self.version, self.limits)
+        batch = exchange.batch
         answers: dict[Kind, Callable[[Batch], None]] = {
             "predict": self._predict,
             "explain": self._explain,
@@ -122,8 +147,8 @@ class ModelHandler(BaseHandler):
         }
         for kind, answer in answers.items():
             self._settle(batch.of_kind(kind), answer)
-        bodies = batch.write(context, {"X-Model-Version": self.version})
-        self._meter.batch(batch, time.perf_counter() - started)
+        bodies = exchange.write(context, self.version)
+        self.meter.batch(batch, time.perf_counter() - started)
         return bodies
 
     def _settle(self, rows: Batch, answer: Callable[[Batch], None]) -> None:
@@ -134,7 +159,8 @@ class ModelHandler(BaseHandler):
             answer(rows)
         except Exception as error:
             if _hurts_the_process(error):
-                raise
+                logger.critical("the worker ends, to be started anew: %s", type(error).__name__, exc_info=error)
+                raise SystemExit(1) from error
             if len(rows) > 1:
                 for half in rows.halves():
                     self._settle(half.open, answer)
@@ -142,47 +168,106 @@ class ModelHandler(BaseHandler):
                 rows[0].refuse(_refusal(rows[0], error))
 
     def _predict(self, rows: Batch) -> None:
-        inputs = self.preprocess(rows)
+        with self.meter.stage("preprocess"):
+            inputs = self.preprocess(rows)
         accepted = rows.open
-        if accepted:
-            answers = _call_postprocess(self.postprocess, self.inference(inputs), accepted)
-            for row, answer in zip(accepted, answers, strict=True):
-                row.reply(answer)
+        if not accepted:
+            return
+        with self.meter.stage("inference"):
+            outputs = self.inference(inputs)
+        outputs, accepted = _finite(outputs, accepted)
+        with self.meter.stage("postprocess"):
+            for row, answer in zip(accepted, _call_postprocess(self.postprocess, outputs, accepted), strict=True):
+                if row.is_open:
+                    row.reply(answer)
 
     def _explain(self, rows: Batch) -> None:
         inputs = self.preprocess(rows)
-        for tensor, row in zip(inputs, rows.open, strict=True):
-            row.reply(self.explain_row(tensor, row))
+        with self.meter.stage("explain"):
+            for tensor, row in zip(_by_row(inputs), rows.open, strict=True):
+                self._settle(Batch([row]), partial(self._explain_one, tensor))
+
+    def _explain_one(self, tensor: Any, rows: Batch) -> None:
+        (row,) = rows
+        answer = self.explain_row(tensor, row)
+        if row.is_open:  # else the hook has answered by itself, with bytes of a type of its own
+            row.reply(answer)
 
     def _describe(self, rows: Batch) -> None:
         description = self.describe()
         for row in rows:
             row.reply(description)
 
+    def _attempt(self, row: Row) -> Any:
+        try:
+            return self.preprocess_row(row)
+        except RequestError as error:
+            row.refuse(error)
+            return None
 
-def _device(gpu_id: int | None) -> torch.device:
-    if gpu_id is not None and torch.cuda.is_available():
-        return torch.device(f"cuda:{gpu_id}")
-    return torch.device("cpu")
+    # Loading.
+
+    def _load(self, config: dict[str, Any], context: Any) -> None:
+        running = config.get("running") or {}
+        self.device = machine.device(context.system_properties.get("gpu_id"), running.get("device"))
+        if running.get("precision") == "bf16":
+            machine.check_bf16(self.device)
+        threads = machine.threads((context.model_yaml_config or {}).get("minWorkers") or 1, running.get("threads"))
+        torch.set_num_threads(threads)
+        model = self.manifest["model"]
+        chosen = {name: running[name] for name in ("precision", "channels_last", "compile", "method") if name in running}
+        self._setting = Setting(
+            self.folder, model["serializedFile"], model.get("modelFile"), device=self.device, threads=threads, **chosen
+        )
+        self._runtime_name = config["runtime"]
+        self.runtime = load_runtime(self._runtime_name, self._setting)
+        self.model = self.runtime.model
+
+    def _warm_up(self, sample: dict[str, Any] | None, batch_size: int) -> None:
+        """Answer the archive's sample, alone and as a full batch, so that the first caller waits no longer than others.
+
+        A subclass that does more in ``initialize`` than we do is not ready here, and is left cold.
+        """
+        if not sample or type(self).initialize is not ModelHandler.initialize:
+            return
+        request = (self.folder / sample["request"]).read_bytes()
+        for rows in (1, batch_size) if batch_size > 1 else (1,):
+            for _ in range(WARM_UPS):
+                batch = Batch(Row({"body": request}, "warm-up") for _ in range(rows))
+                self._settle(batch, self._predict)
 
 
-def _attempt(row: Row, hook: Callable[[Row], torch.Tensor]) -> torch.Tensor | None:
-    try:
-        return hook(row)
-    except RequestError as error:
-        row.refuse(error)
-        return None
+def _by_row(inputs: Any) -> Iterable[Any]:
+    """Inputs row by row; a network's several inputs are a tuple, each of shape [rows, …]."""
+    return zip(*inputs, strict=True) if isinstance(inputs, tuple) else inputs
 
 
 def _call_postprocess(stage: Callable[..., list[Any]], outputs: Any, batch: Batch) -> list[Any]:
     """Call the stage with the batch where it asks for it; handlers written for BaseHandler take the outputs alone."""
+    if not batch:
+        return []
     named = [one for one in inspect.signature(stage).parameters.values() if one.kind is one.POSITIONAL_OR_KEYWORD]
     return stage(outputs, batch) if len(named) > 1 else stage(outputs)
 
 
+def _finite(outputs: Any, batch: Batch) -> tuple[Any, Batch]:
+    """The outputs without those that are no numbers (NaN, infinity); their rows are refused, and are our fault."""
+    if not (isinstance(outputs, torch.Tensor) and outputs.is_floating_point() and len(outputs) == len(batch)):
+        return outputs, batch
+    finite = torch.isfinite(outputs).flatten(1).all(1) if outputs.ndim > 1 else torch.isfinite(outputs)
+    if bool(finite.all()):
+        return outputs, batch
+    for row, fine in zip(batch, finite.tolist(), strict=True):
+        if not fine:
+            row.refuse(_refusal(row, ArithmeticError("the network's output has values that are no finite numbers")))
+    return outputs[finite], batch.open
+
+
 def _hurts_the_process(error: Exception) -> bool:
-    """Whether other rows would suffer too: TorchServe answers these with 507."""
-    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "CUDA" in str(error))
+    """Whether other rows would suffer too: memory is short, or the GPU's context is lost."""
+    if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and ("CUDA error" in str(error) or "can't allocate memory" in str(error))
 
 
 def _refusal(row: Row, error: Exception) -> RequestError:

@@ -23,12 +23,13 @@ from ruamel.yaml import YAML
 from marina import paths
 from marina.errors import MarinaError, UsageError
 from marina.store.exporters import Exported
+from marina.store.labels import Entries
 from marina.store.samples import MODEL_CONFIG
 from marina.store.spec import SpecFile
 
 MANIFEST = "MAR-INF/MANIFEST.json"
 NO_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest a zip can hold
-STORED = (".pt", ".png", ".jpg")  # compressed already, or not worth it
+STORED = (".pt", ".pt2", ".onnx", ".bin", ".png", ".jpg")  # compressed already, or not worth it
 
 
 def archive_name(model: str, version: str) -> str:
@@ -36,7 +37,7 @@ def archive_name(model: str, version: str) -> str:
     return f"{model}-{version}.mar"
 
 
-def write_archive(found: SpecFile, version: str, exported: Exported, labels: list[str] | None, target: Path) -> None:
+def write_archive(found: SpecFile, version: str, exported: Exported, labels: Entries | None, target: Path) -> None:
     """Stage everything a worker needs and archive it as ``target``; the same files give the same bytes.
 
     Raises:
@@ -46,7 +47,7 @@ def write_archive(found: SpecFile, version: str, exported: Exported, labels: lis
     _check_name(found.handler)
     with tempfile.TemporaryDirectory(prefix="marina-stage-") as folder, _disk_errors(target):
         stage = Path(folder)
-        config = _stage(found, version, labels, stage)
+        config = _stage(found, version, exported, labels, stage)
         archiver = ModelArchiverConfig(
             model_name=found.spec.name,
             version=version,
@@ -63,9 +64,9 @@ def write_archive(found: SpecFile, version: str, exported: Exported, labels: lis
         _normalise(stage / f"{found.spec.name}.mar", target)
 
 
-def model_config(found: SpecFile, version: str, labels: list[str] | None) -> dict[str, Any]:
+def model_config(found: SpecFile, version: str, labels: Entries | None) -> dict[str, Any]:
     """The content of TorchServe's model-config.yaml, with our own section for the handler."""
-    serving = found.spec.serving
+    serving, wanted = found.spec.serving, found.spec.versions[version]
     return {
         "minWorkers": serving.workers,
         "maxWorkers": serving.workers,
@@ -73,7 +74,11 @@ def model_config(found: SpecFile, version: str, labels: list[str] | None) -> dic
         "maxBatchDelay": serving.max_batch_delay_ms,
         "responseTimeout": serving.response_timeout_s,
         "handlerkit": {
-            "runtime": found.spec.versions[version].runtime,
+            "runtime": wanted.runtime,
+            "running": wanted.model_dump(
+                include={"precision", "channels_last", "compile", "threads", "device"}, exclude_none=True
+            ),
+            "limits": found.spec.limits.model_dump(exclude_none=True),
             "options": found.spec.options,
             "labels": labels or [],
             "sample": {"request": f"sample/{Path(found.spec.sample.request).name}", "label": found.spec.sample.label},
@@ -81,11 +86,13 @@ def model_config(found: SpecFile, version: str, labels: list[str] | None) -> dic
     }
 
 
-def _stage(found: SpecFile, version: str, labels: list[str] | None, stage: Path) -> Path:
+def _stage(found: SpecFile, version: str, exported: Exported, labels: Entries | None, stage: Path) -> Path:
     extra = stage / "extra"
     shutil.copytree(paths.HANDLERKIT, extra / "handlerkit", ignore=shutil.ignore_patterns("__pycache__", ".*"))
     (extra / "sample").mkdir()
     shutil.copy(found.beside(found.spec.sample.request), extra / "sample")
+    for name in exported.extra_files:
+        shutil.copy(exported.folder / name, extra)
     text = io.StringIO()
     YAML(typ="safe", pure=True).dump(model_config(found, version, labels), text)
     (stage / MODEL_CONFIG).write_text(text.getvalue(), encoding="utf-8")

@@ -67,25 +67,26 @@ def build(found: SpecFile, version: str, store: Store, choice: WeightsChoice) ->
         UsageError: the spec, or what it names, is wrong.
         MarinaError: a step failed; the message says which and why.
     """
-    from marina.store import archive, exporters, preflight, sources  # these import torch
+    from marina.store import archive, exporters, parity, preflight, sources  # these import torch
 
     name = f"{found.spec.name} {version}"
-    runtime = found.version(version).runtime
+    wanted = found.version(version)
     store.archives.mkdir(parents=True, exist_ok=True)
     target = store.archives / archive.archive_name(found.spec.name, version)
     step(f"{name}: network")
     with _training_bar(name) as progress:
         network = sources.load_network(found, version, store, choice, progress)
     with tempfile.TemporaryDirectory() as exports, tempfile.TemporaryDirectory(prefix=".build-", dir=store.folder) as folder:
-        step(f"{name}: export to {runtime}")
-        exported = exporters.export(network, runtime, found.spec.input, Path(exports))
+        step(f"{name}: export to {wanted.runtime}")
+        exported = exporters.export_network(network, wanted, found.spec.tensors, Path(exports))
         made = Path(folder) / target.name
         archive.write_archive(found, version, exported, network.labels, made)
         step(f"{name}: preflight, as a worker would")
         random = network.weights.source == "random"
         held_out = [] if random else sources.held_out(found)
-        tried = preflight.try_archive(made, exporters.generated_inputs(found.spec.input), held_out, any_answer=random)
-        parity = exporters.compare(network, tried.pairs, found.spec.tolerance)
+        tried = preflight.try_archive(made, exporters.generated_inputs(found.spec.tensors), held_out, any_answer=random)
+        largest = wanted.tolerance or found.spec.tolerance
+        compared = parity.compare(network, tried.pairs, largest)
         entry = Entry(
             archive=target.name,
             sha256=file_digest(made),
@@ -93,9 +94,10 @@ def build(found: SpecFile, version: str, store: Store, choice: WeightsChoice) ->
             content_sha256=tried.content_sha256,
             inputs_sha256=inputs_digest(found, version),
             spec=_shown(found),
-            runtime=runtime,
+            runtime=wanted.runtime,
+            precision=wanted.precision,
             weights=network.weights,
-            parity=parity,
+            parity=compared,
             accuracy=tried.accuracy,
             sample=found.spec.sample,
             serving=found.spec.serving,

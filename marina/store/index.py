@@ -53,6 +53,7 @@ class Entry(Record):
     inputs_sha256: str
     spec: str
     runtime: str
+    precision: str = "fp32"
     weights: Weights
     parity: Parity
     accuracy: Accuracy | None

@@ -33,19 +33,19 @@ class Tried:
         accuracy: on held-out requests; None where there were none.
     """
 
-    pairs: list[tuple[torch.Tensor, torch.Tensor]]
+    pairs: list[tuple[tuple[torch.Tensor, ...], Any]]
     content_sha256: str
     accuracy: Accuracy | None
 
 
 def try_archive(
-    archive: Path, inputs: list[torch.Tensor], held_out: Iterable[tuple[bytes, str]], any_answer: bool = False
+    archive: Path, inputs: list[tuple[torch.Tensor, ...]], held_out: Iterable[tuple[bytes, str]], any_answer: bool = False
 ) -> Tried:
     """Load an archive and ask it: its sample, a bad request, inputs of the network, held-out requests.
 
     Args:
         archive: a built ``.mar``.
-        inputs: for the network alone, each of shape [rows, …].
+        inputs: for the network alone, each tensor of shape [rows, …].
         held_out: requests with the label that is right.
         any_answer: whether the sample's label does not matter, since the weights are random.
 
@@ -63,8 +63,7 @@ def try_archive(
         _check_sample(archive, report, None if any_answer else label)
         _check_refusal(archive, report["refused"])
         outputs = torch.load(folder / "outputs.pt", weights_only=True)
-    pairs = [(one, other) for one, other in outputs]
-    return Tried(pairs, report["content_sha256"], _accuracy(report["held_out"], labels))
+    return Tried(outputs, report["content_sha256"], _accuracy(report["held_out"], labels))
 
 
 def _write_requests(folder: Path, sample: bytes, held_out: Iterable[tuple[bytes, str]]) -> list[str]:

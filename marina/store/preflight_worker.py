@@ -44,22 +44,28 @@ def ask(service: Service, requests: list[bytes], header: str | None = None) -> l
     return [{"status": status, "body": _text(body)} for status, body in zip(statuses, bodies, strict=True)]
 
 
-def network_pairs(service: Service, folder: Path) -> list[tuple[torch.Tensor, torch.Tensor]]:
+Pairs = list[tuple[tuple[torch.Tensor, ...], Any]]
+
+
+def network_pairs(service: Service, folder: Path) -> Pairs:
     """Inputs and outputs of the network alone, where the handler says what runs it."""
     runtime = getattr(service._entry_point.__self__, "runtime", None)
     inputs = torch.load(folder / "inputs.pt", weights_only=True)
-    return [(one, runtime.run(one).cpu().clone()) for one in inputs] if runtime else []
+    return [(one, _kept(runtime.run(*one))) for one in inputs] if runtime else []
 
 
-def sample_pair(service: Service, request: bytes) -> list[tuple[torch.Tensor, torch.Tensor]]:
+def sample_pair(service: Service, request: bytes) -> Pairs:
     """The network's input that the handler makes of the sample, and its output."""
     handler = service._entry_point.__self__
     if not hasattr(handler, "preprocess_row"):
         return []
     from handlerkit import Batch, Row
 
-    inputs = handler.preprocess(Batch([Row({"body": request}, 0, "preflight", {})]))
-    return [(inputs.cpu(), handler.runtime.run(inputs).cpu().clone())]
+    inputs = handler.preprocess(Batch([Row({"body": request}, "preflight")]))
+    inputs = inputs if isinstance(inputs, tuple) else (inputs,)
+    if not all(isinstance(one, torch.Tensor) for one in inputs):
+        return []
+    return [(tuple(one.cpu() for one in inputs), _kept(handler.runtime.run(*inputs)))]
 
 
 def main(folder: Path, metrics_config: str) -> None:
@@ -75,6 +81,15 @@ def main(folder: Path, metrics_config: str) -> None:
     }
     torch.save(sample_pair(service, sample) + network_pairs(service, folder), folder / "outputs.pt")
     (folder / "report.json").write_text(json.dumps(report), encoding="utf-8")
+
+
+def _kept(output: Any) -> Any:
+    """An output on the CPU, with memory of its own."""
+    if isinstance(output, torch.Tensor):
+        return output.cpu().clone()
+    if isinstance(output, dict):
+        return {name: _kept(value) for name, value in output.items()}
+    return type(output)(_kept(value) for value in output)
 
 
 def _text(body: Any) -> str:

@@ -20,6 +20,7 @@ from marina.digests import digest_of, file_digest
 from marina.errors import MarinaError, UsageError
 from marina.paths import Store
 from marina.store.index import Weights
+from marina.store.labels import Entries, read_labels
 from marina.store.spec import SpecFile, Version
 
 SEED = 2026
@@ -64,7 +65,7 @@ class Network:
     module: nn.Module
     source_code: str
     weights: Weights
-    labels: list[str] | None
+    labels: Entries | None
 
 
 def load_network(found: SpecFile, version: str, store: Store, choice: WeightsChoice, progress: Progress) -> Network:
@@ -86,7 +87,7 @@ def load_network(found: SpecFile, version: str, store: Store, choice: WeightsCho
         weights = _load_torchvision(module, wanted)
     else:
         weights = _load_trained(module, found, version, store, progress)
-    return Network(module.eval(), source_code, weights, found.spec.labels or _torchvision_labels(wanted))
+    return Network(module.eval(), source_code, weights, read_labels(found) or _torchvision_labels(wanted))
 
 
 def load_module(path: Path) -> ModuleType:
@@ -161,7 +162,7 @@ def _load_torchvision(module: nn.Module, version: Version) -> Weights:
     return Weights(source="torchvision", name=f"{name} {version.source.weights}", sha256=_digest_of_state(module))
 
 
-def _torchvision_labels(version: Version) -> list[str] | None:
+def _torchvision_labels(version: Version) -> Entries | None:
     weights = _torchvision_weights(version)
     return list(weights.meta["categories"]) if weights is not None else None
 

@@ -35,7 +35,28 @@ class Version(Strict):
     """One version: its network, and how it is run."""
 
     source: Source
-    runtime: Literal["torchscript", "eager"]
+    runtime: Literal["eager", "torchscript", "export", "aotinductor", "onnx", "openvino"]
+    precision: Literal["fp32", "bf16"] = "fp32"
+    channels_last: bool = Field(False, description="lay images out with their channels last; faster on most CPUs")
+    compile: bool = Field(False, description="with runtime eager: torch.compile, when a worker first runs it")
+    threads: PositiveInt | None = Field(None, description="of one worker; the cores divided by its workers")
+    device: Literal["cpu", "cuda"] | None = Field(None, description="what is assigned by TorchServe")
+    tolerance: PositiveFloat | None = Field(None, description="in place of the spec's")
+
+
+class TensorSpec(Strict):
+    """One input of a network, for one row."""
+
+    shape: list[PositiveInt]
+    dtype: Literal["float32", "int64", "uint8"] = "float32"
+    high: PositiveInt = Field(256, description="for whole numbers: examples are below it")
+
+
+class LimitsSpec(Strict):
+    """How much one request may ask for."""
+
+    megabytes: PositiveFloat | None = None
+    rows: PositiveInt | None = None
 
 
 class Sample(Strict):
@@ -61,8 +82,13 @@ class Spec(Strict):
     description: str
     handler: str = Field(description="name of a handler in handlers/, or a path of a Python file beside model.yaml")
     options: dict[str, Any] = Field(default_factory=dict)
-    input: list[PositiveInt] = Field(description="shape of the network's input for one row, as [channels, height, width]")
-    labels: list[str] | None = Field(None, description="names of the classes by index; torchvision's weights bring their own")
+    limits: LimitsSpec = LimitsSpec()
+    input: list[PositiveInt] | dict[str, TensorSpec] = Field(
+        description="shape of the network's input for one row, as [channels, height, width]; or several inputs by name"
+    )
+    labels: list[str] | str | None = Field(
+        None, description="names of the classes by index, or a JSON file of them; torchvision's weights bring their own"
+    )
     training: str | None = Field(None, description="Python file beside model.yaml with train() and held_out()")
     sample: Sample
     tolerance: PositiveFloat = Field(1e-4, description="largest difference allowed between the exported and the eager network")
@@ -76,6 +102,11 @@ class Spec(Strict):
             if not name.replace(".", "").replace("-", "").replace("_", "").isalnum():
                 raise ValueError(f"the version '{name}' may have letters, digits, '.', '_' and '-' alone")
         return versions
+
+    @property
+    def tensors(self) -> dict[str, TensorSpec]:
+        """The network's inputs by name, in order."""
+        return self.input if isinstance(self.input, dict) else {"input": TensorSpec(shape=self.input)}
 
     @model_validator(mode="after")
     def _weights_exist(self) -> Spec:

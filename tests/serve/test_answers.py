@@ -6,14 +6,17 @@ import base64
 import json
 import shlex
 import subprocess
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
 import requests
 from pictures import plain
-from servers import Serving
+from servers import Serving, eventually
 
+from marina.serving.polling import wait_for
 from marina.store.index import find_entry
 
 
@@ -53,7 +56,7 @@ def test_the_printed_curl_lines_work(server: Serving) -> None:
         subprocess.run([*shlex.split(line), "-sS", "--fail"], capture_output=True, text=True, check=True).stdout for line in lines
     )
     assert json.loads(prediction)[0]["label"] == "7"
-    assert json.loads(explanation)["method"] == "integrated gradients"
+    assert json.loads(explanation)["method"] == "integrated_gradients"
     assert 'model_name="digits",model_version="1.0"' in metrics
 
 
@@ -118,7 +121,7 @@ def test_a_mixed_batch_is_answered_row_by_row(server: Serving, seven: bytes) -> 
         ("/explanations/digits/2.0", seven, 200, dict),
         ("/predictions/digits/2.0", seven, 200, list),
     ]
-    before = _batches(server, "2.0")
+    batches, rows = (_settled(partial(_of_version, server, f"marina_batch_rows_{part}", "2.0")) for part in ("count", "sum"))
     with ThreadPoolExecutor(len(asked)) as callers:
         answers = list(callers.map(lambda one: server.ask(one[0], one[1]), asked))
     assert [answer.status_code for answer in answers] == [status for _, _, status, _ in asked]
@@ -127,7 +130,8 @@ def test_a_mixed_batch_is_answered_row_by_row(server: Serving, seven: bytes) -> 
         answer.json()["attributions"] for answer in answers if answer.status_code == 200 and isinstance(answer.json(), dict)
     )
     assert {answer.headers["X-Model-Version"] for answer in answers} == {"2.0"}
-    assert _batches(server, "2.0") - before < len(asked), "no batch formed: the test showed nothing"
+    assert eventually(lambda: _of_version(server, "marina_batch_rows_sum", "2.0") == rows + len(asked))
+    assert _of_version(server, "marina_batch_rows_count", "2.0") - batches < len(asked), "no batch formed: nothing was shown"
 
 
 def test_held_out_digits_are_answered_as_measured(server: Serving) -> None:
@@ -151,11 +155,54 @@ def test_held_out_digits_are_answered_as_measured(server: Serving) -> None:
     assert accuracy.top1 > 0.95
 
 
-def test_metrics_name_model_and_version(server: Serving, seven: bytes) -> None:
-    """Answers are counted by the version that gave them, also where the request named none, and by status."""
-    before = _answers(server, "1.0", "predict", 200)
+def test_kserve_requests_are_answered_while_batches_form(server: Serving, seven: bytes) -> None:
+    """Sixteen callers at once by both of KServe's protocols, with batch size 8: the stock envelopes answer 503."""
+    one = base64.b64encode(seven).decode()
+    v1 = ("/v1/models/digits:predict", {"instances": [{"data": one}, {"data": one}]})
+    v2 = ("/v2/models/digits/infer", {"id": "a", "inputs": [{"name": "i", "shape": [1], "datatype": "BYTES", "data": [one]}]})
+    bad = ("/v1/models/digits:predict", {"instances": [{"data": "AAAA"}]})
+    asked = [v1, v2, bad, v1] * 4
+    with ThreadPoolExecutor(len(asked)) as callers:
+        answers = list(callers.map(lambda ask: requests.post(server.url(ask[0]), json=ask[1], timeout=60), asked))
+    assert [answer.status_code for answer in answers] == [200, 200, 422, 200] * 4
+    assert [prediction[0]["label"] for prediction in answers[0].json()["predictions"]] == ["7", "7"]
+    assert json.loads(answers[1].json()["outputs"][0]["data"][0])[0]["label"] == "7"
+    assert {answer.headers["X-Model-Version"] for answer in answers} == {"1.0"}
+
+
+def test_a_heat_map_is_a_picture(server: Serving, seven: bytes) -> None:
+    """Accept: image/png turns an explanation into a picture."""
+    answer = server.ask("/explanations/digits", seven, Accept="image/png")
+    assert answer.headers["Content-Type"] == "image/png"
+    assert answer.content.startswith(b"\x89PNG")
+
+
+def test_request_ids_and_traces_come_back(server: Serving, seven: bytes) -> None:
+    """The id that the caller sent, beside TorchServe's own x-request-id, which no handler can change; and the trace."""
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    answer = server.ask("/predictions/digits", seven, **{"X-Request-Id": "mine", "traceparent": trace})
+    assert answer.headers["X-Client-Request-Id"] == "mine"
+    assert answer.headers["traceparent"] == trace
+
+
+def test_a_fast_model_is_seen_in_the_metrics(server: Serving, seven: bytes) -> None:
+    """Buckets below TorchServe's smallest of 5 ms hold the inference of a small network."""
     server.ask("/predictions/digits", seven)
-    assert _answers(server, "1.0", "predict", 200) == before + 1
+    labels = '{model_name="digits",model_version="1.0",stage="inference",le="%s",'
+
+    def seen() -> bool:
+        counts = _samples(server, "marina_stage_seconds_bucket")
+        found = {bound: sum(value for name, value in counts.items() if labels % bound in name) for bound in ("0.005", "+Inf")}
+        return found["0.005"] > 0.5 * found["+Inf"] > 0
+
+    assert eventually(seen)
+
+
+def test_metrics_name_the_version_that_answered(server: Serving) -> None:
+    """Answers are counted by the version that gave them, also where the request named none, by kind and by status."""
+    asked = server.ask("/explanations/digits", b"text", **{"Content-Type": "text/plain"})  # no other test asks that
+    assert asked.status_code == 415
+    assert eventually(lambda: _answers(server, "1.0", "explain", 415) == 1)
 
 
 def test_what_is_loaded_describes_itself(server: Serving) -> None:
@@ -181,12 +228,22 @@ def _samples(server: Serving, name: str) -> dict[str, float]:
     return {labels: float(value) for labels, value in lines}
 
 
-def _batches(server: Serving, version: str) -> float:
-    return sum(
-        value for labels, value in _samples(server, "marina_batches_total").items() if f'model_version="{version}"' in labels
-    )
+def _of_version(server: Serving, name: str, version: str) -> float:
+    return sum(value for labels, value in _samples(server, name).items() if f'model_version="{version}"' in labels)
 
 
 def _answers(server: Serving, version: str, kind: str, status: int) -> float:
     wanted = f'model_version="{version}",kind="{kind}",status="{status}"'
     return sum(value for labels, value in _samples(server, "marina_answers_total").items() if wanted in labels)
+
+
+def _settled(probe: Callable[[], float]) -> float:
+    """What a metric is once everything before has been written: workers write once a second."""
+    seen = [probe()]
+
+    def twice_the_same() -> bool:
+        seen.append(probe())
+        return seen[-1] == seen[-2]
+
+    assert wait_for(twice_the_same, 30, interval=1.5)
+    return seen[-1]

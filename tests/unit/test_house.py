@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
-from handlerkit.metrics import METRICS
+from handlerkit.errors import RequestError
+from handlerkit.explain_options import METHODS
+from handlerkit.metrics import COUNTERS, HISTOGRAMS, metrics
 from handlerkit.runtimes import RUNTIMES
 from ruamel.yaml import YAML
 
@@ -16,7 +19,7 @@ from marina import paths
 from marina.serving.deployment import read_deployment
 from marina.serving.ports import Ports
 from marina.serving.properties import read_properties
-from marina.store.exporters import EXPORTERS
+from marina.store import exporters
 from marina.store.spec import Version, find_spec
 
 DEFAULTS = {name.upper(): field.default for name, field in Ports.model_fields.items()}
@@ -65,14 +68,16 @@ def test_declared_metrics_are_the_emitted_ones() -> None:
         for metric in metrics
         if metric["name"].startswith("marina_")
     }
-    assert declared == {name: (metric.kind.value, metric.dimensions) for name, metric in METRICS.items()}
-    assert all(name.endswith(("_total", "_seconds", "_bytes")) for name in METRICS)
+    assert declared == {name: ("counter", dimensions) for name, dimensions in metrics().items()}
+    assert all(name.endswith(("_total", "_bucket", "_sum", "_count")) for name in metrics())
 
 
 def test_every_runtime_can_be_exported_to_and_named_in_a_spec() -> None:
     """Runtimes, exporters and the spec's choices are one list."""
-    assert set(RUNTIMES) == set(EXPORTERS) == set(Version.model_fields["runtime"].annotation.__args__)  # type: ignore[union-attr]
-    assert all(hasattr(importlib.import_module(f"handlerkit.runtimes.{module}"), name) for module, name in RUNTIMES.items())
+    assert set(RUNTIMES) == set(exporters.RUNTIMES) == set(Version.model_fields["runtime"].annotation.__args__)  # type: ignore[union-attr]
+    for module, name in RUNTIMES.items():
+        assert hasattr(importlib.import_module(f"handlerkit.runtimes.{module}"), name)
+        assert callable(importlib.import_module(f"marina.store.exporters.{module}").export)
 
 
 @pytest.mark.parametrize("name", sorted(path.parent.name for path in paths.SPECS.glob("*/model.yaml")))
@@ -124,3 +129,26 @@ def test_no_lock_file_names_a_registry() -> None:
         text = path.read_text()
         assert "://" not in text
         assert "--hash=sha256:" in text
+
+
+def test_the_docs_list_every_runtime_and_every_refusal() -> None:
+    """docs/requests.md names the runtimes that there are, and the statuses and types that callers get."""
+    text = (paths.ROOT / "docs" / "requests.md").read_text()
+    assert re.findall(r"^\| `(\w+)` \| .* \| (?:gradients|perturbations) ", text, re.MULTILINE) == list(RUNTIMES)
+    listed = {(int(status), kind) for status, kind in re.findall(r"^\| (\d+) \| (\w+) \|", text, re.MULTILINE)}
+    assert listed == {(int(error.status), error.__name__) for error in RequestError.__subclasses__()}
+
+
+def test_the_docs_list_every_method_and_every_metric() -> None:
+    """So that what can be asked for and what can be watched is written down."""
+    text = (paths.ROOT / "docs" / "requests.md").read_text()
+    assert re.findall(r"^\| `(\w+)` \| (?:yes|no)", text, re.MULTILINE) == list(METHODS)
+    named = set(re.findall(r"^\| `(marina_\w+)`", text, re.MULTILINE))
+    assert named == set(COUNTERS) | set(HISTOGRAMS)
+
+
+def test_the_readme_lists_every_handler_as_it_describes_itself() -> None:
+    """The table is what the handlers' own docstrings say."""
+    handlers = {path.stem: ast.get_docstring(ast.parse(path.read_text())) for path in paths.HANDLERS.glob("*.py")}
+    listed = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", (paths.ROOT / "README.md").read_text(), re.MULTILINE))
+    assert listed == handlers

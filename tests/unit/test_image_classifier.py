@@ -58,8 +58,8 @@ def test_a_linear_network_is_explained_by_weight_times_input(worker: Worker) -> 
     assert answer["label"] == "light"
     expected = (torch.arange(1, 17) / 8 - 1).reshape(4, 4)
     assert torch.allclose(torch.tensor(answer["attributions"]), expected, atol=1e-3)
-    assert answer["convergence_delta"] == pytest.approx(0, abs=1e-4)
-    assert answer["method"] == "integrated gradients"
+    assert answer["completeness_gap"] == pytest.approx(0, abs=1e-4)
+    assert (answer["method"], answer["steps"], answer["reduced"]) == ("integrated_gradients", 50, False)
 
 
 @pytest.mark.parametrize("way", ["form", "json"])

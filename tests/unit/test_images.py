@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from handlerkit import PayloadTooLarge, UnprocessableInput
-from handlerkit.images import ImageOptions, read_image
+from handlerkit.images import ImageOptions, decode, fit, read_image, to_tensor
 from handlerkit.options import OptionError, read_options
 from pictures import encoded, plain
 from PIL import Image
@@ -35,6 +37,29 @@ def test_every_colour_mode_is_read(mode: str, color: Any) -> None:
         image.putpalette([255] * 768)
     file = encoded(image, "TIFF" if mode == "CMYK" else "PNG") if mode != "CMYK" else encoded(image, "JPEG")
     assert torch.allclose(read_image(file, GREY), torch.ones(1, 8, 8), atol=0.02)
+
+
+def test_sixteen_bits_are_scaled_and_not_cut_off() -> None:
+    """A value in the middle of sixteen bits is the middle of eight; Pillow's own conversion makes it white."""
+    assert torch.allclose(read_image(plain("I;16", (9, 9), 32768), GREY), torch.full((1, 8, 8), 0.5), atol=0.01)
+
+
+def test_the_first_frame_of_an_animation_is_read() -> None:
+    """An animated GIF is answered by what it shows first."""
+    frames = [Image.new("L", (9, 9), shade) for shade in (255, 0, 0)]
+    file = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert torch.allclose(read_image(file, GREY), torch.ones(1, 8, 8), atol=0.02)
+
+
+def test_a_large_jpeg_is_decoded_small_and_gives_the_same() -> None:
+    """What is decoded at a fraction of its size differs from the whole by less than one step in fifty."""
+    rows, columns = np.mgrid[0:1600, 0:2000]
+    waves = (127 + 60 * np.sin(rows / 90) + 60 * np.cos(columns / 130)).astype(np.uint8)
+    file = encoded(Image.fromarray(waves).convert("RGB"), "JPEG", quality=95)
+    options = ImageOptions(size=(224, 224), resize=256)
+    whole = to_tensor(fit(Image.open(io.BytesIO(file)).convert("RGB"), options), options)
+    assert decode(file, options).size == (1000, 800)
+    assert float((read_image(file, options) - whole).abs().max()) < 0.02
 
 
 def test_values_are_normalised_by_channel() -> None:

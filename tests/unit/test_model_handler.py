@@ -88,10 +88,11 @@ def test_a_fault_of_ours_is_logged_and_not_told(worker: Worker, caplog: pytest.L
     assert [record.getMessage() for record in caplog.records] == ["request id-1 failed in the model"]
 
 
-def test_an_error_that_hurts_the_process_is_left_to_torchserve(worker: Worker) -> None:
-    """Out of memory is not bisected: TorchServe answers the batch with 507."""
-    with pytest.raises(MemoryError):
+def test_an_error_that_hurts_the_process_ends_the_worker(worker: Worker, caplog: pytest.LogCaptureFixture) -> None:
+    """Out of memory is no row's fault: the worker ends, so that TorchServe starts a sound one."""
+    with pytest.raises(SystemExit):
         worker.ask(*bodies(1, 15))
+    assert "the worker ends, to be started anew: MemoryError" in caplog.text
 
 
 def test_a_mixed_batch_is_answered_as_each_row_asks(worker: Worker) -> None:
@@ -118,15 +119,21 @@ def test_a_handler_without_explanations_says_so(tmp_path: Path) -> None:
 
 
 def test_metrics_carry_the_version_that_answered(worker: Worker, caplog: pytest.LogCaptureFixture) -> None:
-    """Answers are counted by model, true version, kind and status."""
+    """Answers are counted by model, true version, kind and status, refusals by reason, batches by size and time."""
     with caplog.at_level(logging.INFO):
         worker.ask(*bodies(1, "word"))
-    lines = [record.getMessage() for record in caplog.records if "[METRICS]" in record.getMessage()]
-    assert any(
-        "marina_answers_total.Count:1|#model_name:tiny,model_version:3.1,kind:predict,status:422|" in line for line in lines
-    )
-    assert any(line.startswith("[METRICS]marina_handler_seconds.Seconds:") and "|#type:HISTOGRAM|" in line for line in lines)
-    assert any("marina_batch_rows_total.Count:2|" in line for line in lines)
+        worker.handler.meter.flush()
+    written = [record.getMessage() for record in caplog.records if "[METRICS]" in record.getMessage()]
+    model = "model_name:tiny,model_version:3.1"
+    for line in (
+        f"marina_answers_total.Count:1|#{model},kind:predict,status:422|",
+        f"marina_refusals_total.Count:1|#{model},reason:UnprocessableInput|",
+        f"marina_batch_rows_bucket.Count:1.0|#{model},le:2|",
+        f"marina_batch_rows_sum.Count:2|#{model}|",
+        f"marina_stage_seconds_count.Count:1|#{model},stage:inference|",
+        f"marina_handler_seconds_bucket.Count:1|#{model},le:+Inf|",
+    ):
+        assert any(line in one for one in written), (line, written)
 
 
 class Legacy(BaseHandler):
@@ -159,8 +166,8 @@ def test_an_archive_of_another_builder_is_refused_at_load(tmp_path: Path) -> Non
 
 def test_an_unknown_runtime_is_refused_at_load(tmp_path: Path) -> None:
     """The runtimes that exist are named."""
-    with pytest.raises(ValueError, match="unknown runtime 'onnx'; there are: torchscript, eager"):
-        Worker(Doubler(), traced(tmp_path, Twice(), (1,)), config(runtime="onnx"))
+    with pytest.raises(ValueError, match="unknown runtime 'onyx'; there are: eager, torchscript, export"):
+        Worker(Doubler(), traced(tmp_path, Twice(), (1,)), config(runtime="onyx"))
 
 
 def test_an_unfinished_handler_says_what_is_missing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,4 +1,4 @@
-"""A network as Python code and a state dict, run as it is."""
+"""A network as Python code and a state dict, run as it is, or compiled."""
 
 from __future__ import annotations
 
@@ -9,25 +9,38 @@ from typing import Any
 
 import torch
 
+from handlerkit.runtimes import Setting, as_float32
+
 
 class EagerRuntime:
     """Runs the class in the archive's model file with the weights of its serialised file."""
 
     differentiable = True
 
-    def __init__(self, folder: Path, manifest: dict[str, Any], device: torch.device) -> None:
-        """Build the model file's one class, without arguments, and give it its weights; no pickled code is run."""
-        self.model = _network_class(Path(manifest["model"]["modelFile"]).stem)()
-        weights = torch.load(folder / manifest["model"]["serializedFile"], map_location=device, weights_only=True)
-        self.model.load_state_dict(weights)
-        self.model.to(device).eval()
-        self._device = device
+    def __init__(self, setting: Setting) -> None:
+        """Build the model file's one network, without arguments, and give it its weights; no pickled code is run."""
+        if setting.model_file is None:
+            raise ValueError("the archive names no model file, which the eager runtime needs")
+        self.model = _network_class(Path(setting.model_file).stem)()
+        self.model.load_state_dict(torch.load(setting.path, map_location="cpu", weights_only=True))
+        self.model.to(setting.device).eval()
+        if setting.precision == "bf16":
+            self.model.to(torch.bfloat16)
+        if setting.channels_last:
+            self.model.to(memory_format=torch.channels_last)
+        self._setting = setting
+        method = getattr(self.model, setting.method) if setting.method != "forward" else self.model
+        self._forward = method
+        self._run = torch.compile(method) if setting.compile else method
 
-    def run(self, inputs: torch.Tensor) -> torch.Tensor:
-        """See ``Runtime.run``."""
-        with torch.inference_mode():
-            output: torch.Tensor = self.model(inputs.to(self._device))
-        return output
+    def __call__(self, *inputs: torch.Tensor) -> Any:
+        """See ``Runtime``."""
+        return as_float32(self._forward(*map(self._setting.laid_out, inputs)))
+
+    def run(self, *inputs: torch.Tensor) -> Any:
+        """See ``Runtime``."""
+        with torch.no_grad():  # not inference_mode: what a network caches in it, an explanation could not differentiate
+            return as_float32(self._run(*map(self._setting.laid_out, inputs)))
 
 
 def _network_class(module_name: str) -> type[torch.nn.Module]:

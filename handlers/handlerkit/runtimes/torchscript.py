@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from pathlib import Path
 from typing import Any
 
 import torch
+
+from handlerkit.runtimes import Setting, as_float32
 
 
 class TorchScriptRuntime:
@@ -14,16 +15,20 @@ class TorchScriptRuntime:
 
     differentiable = True
 
-    def __init__(self, folder: Path, manifest: dict[str, Any], device: torch.device) -> None:
-        """Load the file that the manifest names as ``serializedFile``."""
+    def __init__(self, setting: Setting) -> None:
+        """Load the file; a bf16 one was exported as such."""
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=FutureWarning)  # deprecated since torch 2.11, works in 2.15
             warnings.filterwarnings("ignore", category=DeprecationWarning)
-            self.model = torch.jit.load(str(folder / manifest["model"]["serializedFile"]), map_location=device).eval()
-        self._device = device
+            self.model = torch.jit.load(setting.path, map_location=setting.device).eval()
+        self._setting = setting
+        self._method = getattr(self.model, setting.method)
 
-    def run(self, inputs: torch.Tensor) -> torch.Tensor:
-        """See ``Runtime.run``."""
-        with torch.inference_mode():
-            output: torch.Tensor = self.model(inputs.to(self._device))
-        return output
+    def __call__(self, *inputs: torch.Tensor) -> Any:
+        """See ``Runtime``."""
+        return as_float32(self._method(*map(self._setting.laid_out, inputs)))
+
+    def run(self, *inputs: torch.Tensor) -> Any:
+        """See ``Runtime``."""
+        with torch.no_grad():  # not inference_mode: what a network caches in it, an explanation could not differentiate
+            return self(*inputs)

@@ -202,7 +202,7 @@ def test_a_wrong_command_is_one_line(arguments: list[str], message: str, store: 
         ({"versions": {1.5: {"source": {"network": "network.py"}, "runtime": "eager"}}}, 'write it in quotes: "1.5"'),
         (
             {"versions": {"1": {"source": {"network": "network.py"}, "runtime": "onyx"}}},
-            "'versions.1.runtime': Input should be 'torchscript' or 'eager'",
+            "'versions.1.runtime': Input should be 'eager', 'torchscript', 'export', 'aotinductor', 'onnx' or 'openvino'",
         ),
         ({"versions": {"a b": SPEC["versions"]["1"]}}, "the version 'a b' may have letters"),
         ({"versions": {"1": {"source": {}, "runtime": "eager"}}}, "needs exactly one of 'network' and 'torchvision'"),
@@ -299,7 +299,7 @@ def test_an_export_that_differs_stops_the_build(tmp_path: Path, build_mar: Build
 def test_a_wrong_input_shape_is_one_line(tmp_path: Path, build_mar: Build) -> None:
     """A network that does not run on the spec's input says so before anything is archived."""
     done = build_mar(write_model(tmp_path / "model", input=[4]))
-    assert "cannot be exported to torchscript with inputs of shape [2, 4]" in done.error
+    assert "cannot be exported to torchscript with inputs of shape [[2, 4]]" in done.error
 
 
 def test_a_failed_build_leaves_the_last_good_one(model: Path, store: Store, build_mar: Build) -> None:

@@ -1,0 +1,169 @@
+"""How a request is wrapped: not at all, or as KServe's protocols do it, version 1 or 2; told by the request itself.
+
+    TorchServe row ─► envelope_of ─► inputs, one for each row ─► answers ─► Envelope.close ─► body of the reply
+
+KServe's requests carry several inputs; each becomes a row of its own, so that it meets the same stages, the same limits
+and the same refusals as if it had come alone. The protocols have no status for one input among several: if one is
+refused, the request is, and the message says which.
+
+Sources: KServe, "Data Plane" v1 and "Open Inference Protocol" v2.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from handlerkit.errors import BadRequest, PayloadTooLarge
+
+DATATYPES = {
+    "BOOL": np.bool_,
+    "UINT8": np.uint8,
+    "INT8": np.int8,
+    "INT16": np.int16,
+    "INT32": np.int32,
+    "INT64": np.int64,
+    "FP16": np.float16,
+    "FP32": np.float32,
+    "FP64": np.float64,
+}
+
+
+@dataclass(frozen=True)
+class Plain:
+    """A request that is one row, and is answered by what the row is answered."""
+
+    inputs: list[Mapping[str, Any]]
+
+    def close(self, answers: Sequence[Any]) -> Any:
+        """The body of the reply, a JSON value."""
+        return answers[0]
+
+
+@dataclass(frozen=True)
+class KServeV1:
+    """``{"instances": [...]}``, answered by ``{"predictions": [...]}``."""
+
+    inputs: list[Mapping[str, Any]]
+    explains: bool
+
+    def close(self, answers: Sequence[Any]) -> Any:
+        """The body of the reply, a JSON value."""
+        return {"explanations" if self.explains else "predictions": list(answers)}
+
+
+@dataclass(frozen=True)
+class KServeV2:
+    """``{"inputs": [{"name", "shape", "datatype", "data"}, ...]}``, answered by ``{"outputs": [...]}``."""
+
+    inputs: list[Mapping[str, Any]]
+    request_id: str | None
+    model: str
+    version: str
+
+    def close(self, answers: Sequence[Any]) -> Any:
+        """The body of the reply: each answer as JSON text in one output of datatype BYTES."""
+        data = [json.dumps(answer, allow_nan=False) for answer in answers]
+        output = {"name": "answers", "shape": [len(data)], "datatype": "BYTES", "data": data}
+        identity = {"id": self.request_id} if self.request_id is not None else {}
+        return {"model_name": self.model, "model_version": self.version, **identity, "outputs": [output]}
+
+
+Envelope = Plain | KServeV1 | KServeV2
+
+
+def envelope_of(parts: Mapping[str, Any], model: str, version: str, explains: bool, most: int) -> Envelope:
+    """The envelope of a request, opened.
+
+    Args:
+        parts: TorchServe's row.
+        model: its name, for the reply.
+        version: that replies.
+        explains: whether an explanation is asked for.
+        most: how many inputs one request may carry.
+
+    Raises:
+        BadRequest: it is a KServe request, but a malformed one.
+        PayloadTooLarge: it carries more inputs than ``most``.
+    """
+    body = parts.get("body", parts.get("data"))
+    if isinstance(body, dict) and isinstance(body.get("instances"), list):
+        inputs = [_instance(one, body) for one in _limited(body["instances"], most)]
+        return KServeV1(inputs, explains)
+    if isinstance(body, dict) and isinstance(body.get("inputs"), list):
+        return KServeV2(_tensors(body["inputs"], body, most), body.get("id"), model, version)
+    return Plain([parts])
+
+
+def _instance(instance: Any, body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """One instance as a plain JSON body: text and lists are data, TensorFlow's ``b64`` is too."""
+    if not isinstance(instance, dict):
+        instance = {"data": instance}
+    elif "b64" in instance:
+        instance = {"data": instance["b64"], **{name: value for name, value in instance.items() if name != "b64"}}
+    return {"body": {**_parameters(body), **instance}}
+
+
+def _tensors(inputs: list[Any], body: Mapping[str, Any], most: int) -> list[Mapping[str, Any]]:
+    """The rows of all inputs, which must have as many as each other."""
+    if not inputs:
+        raise BadRequest('"inputs" is empty.')
+    named = {str(_field(one, "name", str)): _rows(one, most) for one in inputs}
+    lengths = {name: len(rows) for name, rows in named.items()}
+    if len(set(lengths.values())) != 1:
+        raise BadRequest(f"The inputs must have as many rows as each other; found {lengths}.")
+    columns = list(named.values())
+    if len(named) == 1:
+        return [{"body": {**_parameters(body), "data": row}} for row in columns[0]]
+    return [{"body": {**_parameters(body), "inputs": dict(zip(named, rows, strict=True))}} for rows in zip(*columns, strict=True)]
+
+
+def _rows(one: Any, most: int) -> list[Any]:
+    name, shape, datatype = str(_field(one, "name", str)), _field(one, "shape", list), _field(one, "datatype", str)
+    if not shape or not all(isinstance(side, int) and not isinstance(side, bool) and side >= 0 for side in shape):
+        raise BadRequest(f"Input '{name}': shape must be a list of sizes, rows first; found {str(shape)[:60]}.")
+    _limited(range(shape[0]), most)
+    data: list[Any] = _field(one, "data", list)
+    if datatype == "BYTES":
+        if len(data) != math.prod(shape):
+            raise BadRequest(f"Input '{name}': shape {shape} needs {math.prod(shape)} values; found {len(data)}.")
+        return data
+    return list(_array(name, shape, datatype, data))
+
+
+def _array(name: str, shape: list[int], datatype: str, data: list[Any]) -> np.ndarray[Any, Any]:
+    if datatype not in DATATYPES:
+        raise BadRequest(f"Input '{name}': datatype must be BYTES or one of {', '.join(DATATYPES)}; found {datatype[:20]!r}.")
+    try:
+        array: np.ndarray[Any, Any] = np.asarray(data, dtype=DATATYPES[datatype])
+    except (ValueError, TypeError, OverflowError) as error:
+        raise BadRequest(f"Input '{name}': data does not fit {datatype}: {error}.") from error
+    if array.size != math.prod(shape):
+        raise BadRequest(f"Input '{name}': shape {shape} needs {math.prod(shape)} values; found {array.size}.")
+    return array.reshape(shape)
+
+
+def _field(one: Any, name: str, kind: type) -> Any:
+    if not isinstance(one, dict) or not isinstance(one.get(name), kind):
+        wanted = "text" if kind is str else "a list"
+        raise BadRequest(f'Each of "inputs" must have "{name}", {wanted}.')
+    return one[name]
+
+
+def _parameters(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Options for all inputs of a request."""
+    parameters = body.get("parameters")
+    return dict(parameters) if isinstance(parameters, dict) else {}
+
+
+def _limited(items: Sequence[Any], most: int) -> Sequence[Any]:
+    if not items:
+        raise BadRequest("The request has no rows.")
+    if len(items) > most:
+        raise PayloadTooLarge(f"The request has {len(items)} rows; the limit is {most}.")
+    return items

@@ -1,0 +1,94 @@
+"""Between TorchServe and a batch: requests are opened into rows, and the rows' answers closed into replies."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from handlerkit.batch import JSON, Batch, Row
+from handlerkit.envelope import Envelope, Plain, envelope_of
+from handlerkit.errors import DeadlineExceeded, RequestError
+from handlerkit.limits import Limits
+
+ECHOED = {"x-request-id": "X-Client-Request-Id", "traceparent": "traceparent"}  # TorchServe writes x-request-id itself
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request of TorchServe's batch: its envelope, and the rows that came out of it."""
+
+    envelope: Envelope
+    rows: Batch
+
+    def reply(self) -> tuple[HTTPStatus, str | None, str | bytes]:
+        """Status, content type and body of the reply."""
+        refused = next((row for row in self.rows if row.status is not HTTPStatus.OK), None)
+        if refused is not None:
+            return refused.status or HTTPStatus.INTERNAL_SERVER_ERROR, JSON, _text(self._refusal(refused))
+        first = self.rows[0]
+        if isinstance(self.envelope, Plain) and isinstance(first.answer, (str, bytes)):
+            return HTTPStatus.OK, first.content_type, first.answer
+        return HTTPStatus.OK, JSON, _text(self.envelope.close([_json(row.answer) for row in self.rows]))
+
+    def _refusal(self, row: Row) -> dict[str, Any]:
+        if len(self.rows) == 1:
+            return dict(row.answer)
+        number = next(index for index, one in enumerate(self.rows) if one is row)
+        return {**row.answer, "message": f"Row {number}: {row.answer['message']}"}
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """All requests of one call of ``handle``."""
+
+    requests: list[Request]
+
+    @property
+    def batch(self) -> Batch:
+        """The rows of all requests, in order."""
+        return Batch(row for request in self.requests for row in request.rows)
+
+    @classmethod
+    def read(cls, data: Iterable[Mapping[str, Any]], context: Any, version: str, limits: Limits) -> Exchange:
+        """Open what TorchServe passes to ``handle`` with its ``ts.context.Context``."""
+        return cls([_open(index, parts, context, version, limits) for index, parts in enumerate(data)])
+
+    def write(self, context: Any, version: str) -> list[str | bytes]:
+        """Set status and headers of every reply, and return the bodies in TorchServe's order."""
+        bodies = []
+        for index, request in enumerate(self.requests):
+            status, content_type, body = request.reply()
+            context.set_response_status(status.value, status.phrase, index)
+            if content_type:
+                context.set_response_content_type(index, content_type)
+            context.set_response_header(index, "X-Model-Version", version)
+            for received, sent in ECHOED.items():
+                if value := request.rows[0].headers.get(received):
+                    context.set_response_header(index, sent, str(value))
+            bodies.append(body)
+        return bodies
+
+
+def _open(index: int, parts: Mapping[str, Any], context: Any, version: str, limits: Limits) -> Request:
+    headers = context.get_all_request_header(index)
+    request_id = context.get_request_id(index) or ""
+    whole = Row(parts, request_id, headers)
+    try:
+        if whole.is_late:
+            raise DeadlineExceeded("The request's deadline had passed before its turn came.")
+        envelope = envelope_of(parts, context.model_name, version, whole.kind == "explain", limits.rows)
+    except RequestError as error:
+        whole.refuse(error)
+        return Request(Plain([parts]), Batch([whole]))
+    return Request(envelope, Batch(Row(one, request_id, headers) for one in envelope.inputs))
+
+
+def _json(answer: Any) -> Any:
+    return answer.decode("utf-8", "replace") if isinstance(answer, bytes) else answer
+
+
+def _text(answer: Any) -> str:
+    return json.dumps(answer, allow_nan=False) + "\n"

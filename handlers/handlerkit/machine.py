@@ -1,0 +1,52 @@
+"""What the machine lends a worker: a device, a share of the cores, a precision."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+
+import torch
+
+QUOTA = Path("/sys/fs/cgroup/cpu.max")
+
+
+def device(gpu_id: int | None, wanted: str | None = None) -> torch.device:
+    """The device to run on: as the archive says, else the GPU that TorchServe assigned, else the CPU.
+
+    Raises:
+        ValueError: the archive wants one that this machine does not have.
+    """
+    if wanted is None:
+        wanted = "cuda" if gpu_id is not None and torch.cuda.is_available() else "cpu"
+    if wanted not in ("cpu", "cuda"):
+        raise ValueError(f"device must be cpu or cuda, not {wanted!r}")
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise ValueError("the archive wants device cuda; this machine has none that torch can use")
+    return torch.device("cpu") if wanted == "cpu" else torch.device(f"cuda:{gpu_id or 0}")
+
+
+def cores() -> int:
+    """Cores that this process may use: its affinity, less what a container's quota takes."""
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota, _, period = QUOTA.read_text().strip().partition(" ") if QUOTA.exists() else ("max", "", "")
+    return available if quota == "max" else max(1, min(available, math.ceil(int(quota) / int(period))))
+
+
+def threads(workers: int, wanted: int | None = None) -> int:
+    """Threads of one worker: as the archive says, else the cores divided by the workers.
+
+    TorchServe never divides: N workers of torch's default take N times all cores.
+    """
+    return wanted or max(1, cores() // max(1, workers))
+
+
+def check_bf16(where: torch.device) -> None:
+    """See that bfloat16 is computed, not emulated.
+
+    Raises:
+        ValueError: this machine has no instructions for it.
+    """
+    able = torch.cuda.is_bf16_supported() if where.type == "cuda" else torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    if not able:
+        raise ValueError(f"precision bf16: this machine's {where.type} has no instructions for it; build with precision fp32")

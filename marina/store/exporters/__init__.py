@@ -1,0 +1,95 @@
+"""From a network to the files that an archive carries: one module for each runtime, chosen by the spec."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from marina.errors import MarinaError, UsageError
+from marina.store.sources import SEED, Network
+from marina.store.spec import TensorSpec, Version
+
+RUNTIMES = ("eager", "torchscript", "export", "aotinductor", "onnx", "openvino")
+BATCHES = (1, 2, 8)
+DTYPES = {"float32": torch.float32, "int64": torch.int64, "uint8": torch.uint8}
+AT_LOAD = ("eager", "openvino")  # these bring the network to its precision when a worker loads it
+LAID_OUT = ("eager", "torchscript", "export", "aotinductor")  # these know torch's memory formats
+Inputs = tuple[torch.Tensor, ...]
+
+
+@dataclass(frozen=True)
+class Exported:
+    """Files of an exported network, in one folder, and their names as a manifest has them."""
+
+    folder: Path
+    serialized_file: str
+    model_file: str | None = None
+    extra_files: tuple[str, ...] = ()
+
+
+def export_network(network: Network, version: Version, tensors: dict[str, TensorSpec], folder: Path) -> Exported:
+    """Export a network for a version's runtime into an empty folder.
+
+    Raises:
+        UsageError: the runtime cannot do what the version asks.
+        MarinaError: the network does not run on the spec's input, or the exporter refuses it.
+    """
+    _check(version)
+    module, example = _prepared(network.module, version, example_inputs(tensors, 2))
+    exporter = importlib.import_module(f"marina.store.exporters.{version.runtime}")
+    shapes = [list(one.shape) for one in example]
+    try:
+        with torch.no_grad():
+            module(*example)
+            made: Exported = exporter.export(
+                Network(module, network.source_code, network.weights, network.labels), example, folder
+            )
+    except Exception as error:  # the network is the person's own code: anything can come out of it
+        reason = " ".join(str(error).split())[:300]
+        raise MarinaError(
+            f"the network cannot be exported to {version.runtime} with inputs of shape {shapes}: {reason}"
+        ) from error
+    return made
+
+
+def example_inputs(tensors: dict[str, TensorSpec], rows: int, seed: int = SEED) -> Inputs:
+    """Inputs of the shapes and types that the spec names: standard normal, or whole numbers from 0 to below ``high``."""
+    generator = torch.Generator().manual_seed(seed)
+    return tuple(_example(spec, rows, generator) for spec in tensors.values())
+
+
+def generated_inputs(tensors: dict[str, TensorSpec]) -> list[Inputs]:
+    """Inputs to compare two networks on: several batch sizes, the same each time."""
+    return [example_inputs(tensors, rows, SEED + rows) for rows in BATCHES]
+
+
+def _example(spec: TensorSpec, rows: int, generator: torch.Generator) -> torch.Tensor:
+    if spec.dtype == "float32":
+        return torch.randn(rows, *spec.shape, generator=generator)
+    return torch.randint(0, spec.high, (rows, *spec.shape), generator=generator, dtype=DTYPES[spec.dtype])
+
+
+def _check(version: Version) -> None:
+    runtime = version.runtime
+    if version.precision == "bf16" and runtime == "onnx":
+        raise UsageError("runtime onnx: ONNX Runtime has no bf16 on CPUs; use precision fp32, or runtime openvino")
+    if version.channels_last and runtime not in LAID_OUT:
+        raise UsageError(f"runtime {runtime}: chooses its own layout; leave channels_last out")
+    if version.compile and runtime != "eager":
+        raise UsageError(f"runtime {runtime}: compile goes with runtime eager; aotinductor compiles at build")
+
+
+def _prepared(module: nn.Module, version: Version, example: Inputs) -> tuple[nn.Module, Inputs]:
+    """The module, and inputs, in the precision and the layout that are exported."""
+    if version.precision == "bf16" and version.runtime not in AT_LOAD:
+        module = copy.deepcopy(module).to(torch.bfloat16)
+        example = tuple(one.to(torch.bfloat16) if one.is_floating_point() else one for one in example)
+    if version.channels_last and version.runtime not in AT_LOAD:
+        module = copy.deepcopy(module).to(memory_format=torch.channels_last)
+        example = tuple(one.contiguous(memory_format=torch.channels_last) if one.ndim == 4 else one for one in example)
+    return module, example

@@ -1,0 +1,17 @@
+"""The state dict, and the code beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from marina.store.exporters import Exported, Inputs
+from marina.store.sources import Network
+
+
+def export(network: Network, _example: Inputs, folder: Path) -> Exported:
+    """Write both files."""
+    torch.save(network.module.state_dict(), folder / "model.pt")
+    (folder / "network.py").write_text(network.source_code, encoding="utf-8")
+    return Exported(folder, "model.pt", "network.py")

@@ -1,0 +1,33 @@
+"""An ONNX file with a free number of rows."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import onnx
+import torch
+
+from marina.store.exporters import Exported, Inputs
+from marina.store.sources import Network
+
+OPSET = 18
+
+
+def export(network: Network, example: Inputs, folder: Path) -> Exported:
+    """Write the file by torch's tracing exporter, and check it."""
+    path = folder / "model.onnx"
+    names = [f"input_{number}" for number in range(len(example))]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter announces its successor, which keeps the place it ran in
+        torch.onnx.export(
+            network.module,
+            example,
+            str(path),
+            input_names=names,
+            dynamic_axes={name: {0: "rows"} for name in names},
+            opset_version=OPSET,
+            dynamo=False,
+        )
+    onnx.checker.check_model(str(path), full_check=True)
+    return Exported(folder, path.name)

@@ -1,0 +1,50 @@
+"""How far an archive's network is from the eager one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from marina.errors import MarinaError
+from marina.store.index import Parity
+from marina.store.sources import Network
+
+
+def compare(network: Network, pairs: list[tuple[tuple[torch.Tensor, ...], Any]], tolerance: float) -> Parity:
+    """Compare outputs of an archive with those of the eager network on the same inputs.
+
+    Args:
+        network: the eager one, in full precision.
+        pairs: inputs, and what the archive's network made of them.
+        tolerance: largest absolute difference of two outputs.
+
+    Raises:
+        MarinaError: they differ by more, one of them is not a number, or they have other shapes.
+    """
+    with torch.inference_mode():
+        differences = [_difference(network.module(*inputs), outputs) for inputs, outputs in pairs]
+    largest = math.nan if any(map(math.isnan, differences)) else max(differences)
+    if not largest <= tolerance:
+        difference = f"{largest:g}; the spec's tolerance is {tolerance:g}"
+        raise MarinaError(f"the exported network differs from the eager one by {difference}")
+    rows = sum(len(inputs[0]) for inputs, _ in pairs)
+    return Parity(largest_difference=largest, tolerance=tolerance, compared_rows=rows)
+
+
+def _difference(expected: Any, found: Any) -> float:
+    ours, theirs = list(_tensors(expected)), list(_tensors(found))
+    if [one.shape for one in ours] != [one.shape for one in theirs]:
+        shapes = [list(one.shape) for one in theirs], [list(one.shape) for one in ours]
+        raise MarinaError(f"the exported network's outputs have shapes {shapes[0]}, the eager one's {shapes[1]}")
+    return max(float((one.float() - other.float()).abs().max()) for one, other in zip(ours, theirs, strict=True))
+
+
+def _tensors(output: Any) -> Iterator[torch.Tensor]:
+    if isinstance(output, torch.Tensor):
+        yield output
+    else:
+        for part in output.values() if isinstance(output, dict) else output:
+            yield from _tensors(part)

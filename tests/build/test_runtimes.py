@@ -1,0 +1,153 @@
+"""One network answers alike by every runtime, and a runtime that cannot do what is asked says so."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from models import NETWORK, SPEC, write_model
+from scripts_of_ours import Ended, call_script
+from workers import Worker, config, image_classifier, traced
+
+from marina.paths import Store
+from marina.store.exporters import RUNTIMES
+from marina.store.index import read_index
+
+CONVOLUTION = """
+from torch import nn
+
+
+class Small(nn.Sequential):
+    def __init__(self):
+        super().__init__(
+            nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(32, 2)
+        )
+"""
+SOURCE = {"network": "network.py"}
+COLOUR: dict[str, Any] = {"options": {"size": [16, 16]}, "input": [3, 16, 16], "sample": {"request": "light.png"}}
+
+
+def versions(**settings: Any) -> dict[str, Any]:
+    return {"1": {"source": SOURCE, **settings}}
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The entries of one network with random weights, built for every runtime."""
+    folder = tmp_path_factory.mktemp("runtimes")
+    every: dict[str, Any] = {name: {"source": SOURCE, "runtime": name} for name in RUNTIMES}
+    every |= {"eager-compiled": {"source": SOURCE, "runtime": "eager", "compile": True, "channels_last": True}}
+    every |= {"torchscript-channels-last": {"source": SOURCE, "runtime": "torchscript", "channels_last": True}}
+    model = write_model(folder / "model", {"network.py": CONVOLUTION}, versions=every, **COLOUR)
+    command = [sys.executable, "scripts/build_mar.py", str(model), "--store", str(folder / "store"), "--random-weights"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return {"store": Store(folder / "store"), **read_index(Store(folder / "store")).models["brightness"]}
+
+
+@pytest.mark.parametrize("runtime", [*RUNTIMES, "eager-compiled", "torchscript-channels-last"])
+def test_every_runtime_answers_like_the_eager_network(built: dict[str, Any], runtime: str) -> None:
+    """Asked by a handler in a worker's process, for several batch sizes: within 1e-4, which the build measured."""
+    assert built[runtime].parity.largest_difference <= 1e-4
+    assert built[runtime].parity.compared_rows == 12
+
+
+UNWANTED = {
+    "onnx": ("openvino", "torchvision", "captum", "onnx.", "torch._inductor.codecache"),
+    "openvino": ("onnxruntime", "torchvision", "captum"),
+    "torchscript": ("onnxruntime", "openvino", "torchvision", "captum"),
+    "eager": ("onnxruntime", "openvino", "torchvision", "captum"),
+}
+
+
+@pytest.mark.parametrize("runtime", UNWANTED)
+def test_a_worker_imports_nothing_that_its_archive_does_not_use(built: dict[str, Any], runtime: str, tmp_path: Path) -> None:
+    """After load, warm-up included, the other runtimes, torchvision and Captum are not in memory."""
+    zipfile.ZipFile(built["store"].archives / f"brightness-{runtime}.mar").extractall(tmp_path)
+    code = (
+        "import json, sys; sys.argv = ['', '', '']\n"
+        "from pathlib import Path\n"
+        "from marina.store.preflight_worker import load\n"
+        "from marina.paths import METRICS_CONFIG\n"
+        f"load(Path({str(tmp_path)!r}), str(METRICS_CONFIG))\n"
+        "print(json.dumps(sorted(sys.modules)))"
+    )
+    printed = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path, env=_environment(tmp_path)
+    ).stdout
+    loaded = json.loads(printed.splitlines()[-1])
+    assert not [name for name in loaded if name.startswith(UNWANTED[runtime])]
+    assert any(name.startswith("handlerkit.runtimes." + runtime) for name in loaded)
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": f"{folder}:{os.environ.get('PYTHONPATH', '')}"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"runtime": "onnx", "precision": "bf16"}, "ONNX Runtime has no bf16 on CPUs; use precision fp32, or runtime openvino"),
+        ({"runtime": "onnx", "channels_last": True}, "runtime onnx: chooses its own layout; leave channels_last out"),
+        ({"runtime": "export", "compile": True}, "compile goes with runtime eager; aotinductor compiles at build"),
+        ({"runtime": "eager", "device": "cuda"}, "the archive wants device cuda; this machine has none that torch can use"),
+    ],
+)
+def test_what_a_runtime_cannot_do_is_one_line(
+    settings: dict[str, Any], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Refused by the build, before anything ships."""
+    if settings.get("device") == "cuda" and torch.cuda.is_available():
+        message = ""
+    done = _build(capsys, write_model(tmp_path / "model", versions=versions(**settings)), tmp_path)
+    assert message in (done.error if message else "")
+
+
+@pytest.mark.parametrize("runtime", ["eager", "openvino", "torchscript"])
+def test_bf16_is_used_where_the_machine_computes_it_and_refused_where_not(
+    runtime: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No silent emulation, which is slower than fp32: the load fails, and the build says so."""
+    model = write_model(tmp_path / "model", versions=versions(runtime=runtime, precision="bf16", tolerance=0.05))
+    done = _build(capsys, model, tmp_path)
+    if torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        assert done.code == 0
+    else:
+        assert "precision bf16: this machine's cpu has no instructions for it; build with precision fp32" in done.error
+
+
+def test_threads_are_divided_by_workers(tmp_path: Path) -> None:
+    """TorchServe never divides the cores: four workers would take four times all of them."""
+    from handlerkit import machine
+
+    assert machine.threads(1) == machine.cores()
+    assert machine.threads(machine.cores()) == 1
+    assert machine.threads(1000) == 1
+    assert machine.threads(2, wanted=7) == 7
+    settings = config({"size": [4, 4], "mode": "L"}) | {"minWorkers": 1000}
+    before = torch.get_num_threads()
+    Worker(image_classifier(), traced(tmp_path, torch.nn.Flatten(), (1, 4, 4)), settings)
+    assert torch.get_num_threads() == 1
+    torch.set_num_threads(before)
+
+
+def test_a_network_that_a_runtime_cannot_hold_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """torch.export refuses a branch on a value; the message has its reason."""
+    branching = NETWORK.replace(
+        "        return torch", "        if mean.sum() > 1:\n            mean = mean + 7\n        return torch"
+    )
+    model = write_model(
+        tmp_path / "model", {"network.py": branching}, versions={"1": SPEC["versions"]["1"] | {"runtime": "export"}}
+    )
+    assert "the network cannot be exported to export with inputs of shape [[2, 1, 4, 4]]" in _build(capsys, model, tmp_path).error
+
+
+def _build(capsys: pytest.CaptureFixture[str], model: Path, folder: Path) -> Ended:
+    return call_script(capsys, "build_mar", model, "--store", folder / "store")

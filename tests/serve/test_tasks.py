@@ -1,0 +1,82 @@
+"""Each task's model on a real server: a bad row costs its neighbours nothing, and explanations come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import requests
+from free_ports import free_ports
+from ruamel.yaml import YAML
+from servers import READY, Serving, serving
+
+from marina import paths
+from marina.paths import Store
+from marina.store.index import find_entry
+
+
+@dataclass(frozen=True)
+class Task:
+    """A model of ours, the sample it is asked, and a request that it must refuse."""
+
+    model: str
+    sample: str
+    bad: bytes
+    status: int
+
+
+TASKS = [Task("wine", "wine.json", b'{"data": [1, 2, 3]}', 422)]
+
+
+@pytest.fixture(scope="module")
+def tasks_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """Every version of every task's model, with a delay long enough for batches of eight to form."""
+    folder = tmp_path_factory.mktemp("tasks")
+    settings = {"batch_size": 8, "max_batch_delay_ms": 300}
+    models = {task.model: {"default": "1", "versions": {"1": settings, "2": settings}} for task in TASKS}
+    with (folder / "deployment.yaml").open("w") as file:
+        YAML(typ="safe", pure=True).dump({"models": models}, file)
+    with serving(free_ports(), Store(folder / "store"), folder, "--deployment", folder / "deployment.yaml") as started:
+        started.wait_for_output(READY, 400)
+        yield started
+
+
+@pytest.mark.timeout(500)
+@pytest.mark.parametrize("version", ["1", "2"])
+@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.model)
+def test_one_bad_row_among_eight_costs_nobody_else(tasks_server: Serving, task: Task, version: str) -> None:
+    """Seven 200s with the sample's label and one refusal that says why, from every runtime that the model is built for."""
+    sample = _sample(task)
+    asked = [sample] * 3 + [task.bad] + [sample] * 4
+    with ThreadPoolExecutor(8) as callers:
+        answers = list(callers.map(lambda content: tasks_server.ask(f"/predictions/{task.model}/{version}", content), asked))
+    assert [answer.status_code for answer in answers] == [200] * 3 + [task.status] + [200] * 4
+    label = find_entry(tasks_server.store, task.model, version).sample.label
+    assert {answer.json()[0]["label"] for answer in answers if answer.ok} == {label}
+    assert answers[3].json()["message"]
+
+
+@pytest.mark.parametrize("version", ["1", "2"])
+@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.model)
+def test_every_version_explains_itself(tasks_server: Serving, task: Task, version: str) -> None:
+    """The same request works on a runtime with gradients and on one without."""
+    answer = tasks_server.ask(f"/explanations/{task.model}/{version}", _sample(task))
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["method"]
+    assert answer.json()["label"] == find_entry(tasks_server.store, task.model, version).sample.label
+
+
+def test_numbers_are_answered_in_kserves_envelope(tasks_server: Serving) -> None:
+    """Protocol v2 with FP32 data: two rows of a table, two answers."""
+    row = YAML(typ="safe", pure=True).load(_sample(TASKS[0]))["data"]
+    document = {"inputs": [{"name": "measurements", "shape": [2, len(row)], "datatype": "FP32", "data": [*row, *row]}]}
+    answer = requests.post(tasks_server.url("/v2/models/wine/infer"), json=document, timeout=30)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["outputs"][0]["shape"] == [2]
+
+
+def _sample(task: Task) -> bytes:
+    return (Path(paths.SPECS) / task.model / task.sample).read_bytes()
