@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from handlerkit import BadRequest, ModelHandler, Row
+from handlerkit import ModelHandler, Row
 from handlerkit.explain_options import ExplainOptions
 from handlerkit.images import ImageOptions, picture, read_image
 from handlerkit.labels import Labels
 from handlerkit.options import read_options
 from handlerkit.payload import binary
+from handlerkit.ranking import best_classes
 
 
 class ImageClassifier(ModelHandler):
@@ -37,12 +38,7 @@ class ImageClassifier(ModelHandler):
 
     def postprocess_row(self, output: torch.Tensor, row: Row) -> list[dict[str, Any]]:
         """The best classes; ``output`` holds one score before softmax for each class."""
-        probabilities = output.float().softmax(dim=-1)
-        best = probabilities.topk(min(_number(row, "top_k", self._image.top_k, 1, 1000), len(probabilities)))
-        least = _number(row, "threshold", self._image.threshold, 0, 1)
-        found = list(zip(best.indices.tolist(), best.values.tolist(), strict=True))
-        self.meter.answer(self._labels.name(found[0][0]), found[0][1])
-        return [self._labels.answer(index, value) for index, value in found if value >= least]
+        return best_classes(output.float().softmax(dim=-1), row, self._labels, self._image, self.meter)
 
     def explain_row(self, tensor: torch.Tensor, row: Row) -> Any:
         """The best class, or the one the row names, and what each part of the image contributed to its score."""
@@ -57,17 +53,3 @@ class ImageClassifier(ModelHandler):
             row.reply(draw(picture(binary(row, self.limits), self._image), explanation["attributions"]), "image/png")
             return None
         return self._labels.answer(target, float(probabilities[target])) | explanation
-
-
-def _number(row: Row, name: str, default: float, least: float, most: float) -> Any:
-    """A number of this request alone, of the kind that the default has."""
-    value = row.option(name)
-    if value is None:
-        return default
-    try:
-        number = type(default)(value)
-    except (TypeError, ValueError):
-        number = least - 1
-    if not least <= number <= most:
-        raise BadRequest(f"'{name}' must be a number from {least} to {most}; found {str(value)[:40]!r}.")
-    return number

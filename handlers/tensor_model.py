@@ -9,6 +9,7 @@ from handlerkit import BadRequest, Batch, ModelHandler, Row
 from handlerkit.labels import Labels
 from handlerkit.options import read_options
 from handlerkit.payload import document
+from handlerkit.ranking import best_classes
 from handlerkit.tensors import TensorOptions, name_outputs, read_inputs
 
 
@@ -18,7 +19,8 @@ class TensorModel(ModelHandler):
     Request   JSON {"data": [numbers]}, or the list alone, for a network of one input; {"inputs": {"name": [numbers], …}}
               for any; with or without a content type, or KServe's envelopes around those
     Response  with labels and one output of a score for each: [{"label": "red", "probability": 0.87, "index": 2}, …],
-              best first; else {"outputs": {"name": [numbers], …}}
+              best first, as many as "top_k" and as probable as "threshold" beside the data ask; else
+              {"outputs": {"name": [numbers], …}}
     Explain   the same request, and "target" (a label or an index) where not the best class is meant;
               {"label": …, "probability": …, "index": …, "method": …, "attributions": {"feature": …, …}}, strongest first;
               without labels "value" stands in place of label and probability
@@ -60,10 +62,7 @@ class TensorModel(ModelHandler):
         if not (self.labels and self._scores):
             return {"outputs": {name: one.tolist() for name, one in output.items()}}
         (scores,) = output.values()
-        best = self._probabilities(scores).topk(min(self._options.top_k, self._scores))
-        found = list(zip(best.indices.tolist(), best.values.tolist(), strict=True))
-        self.meter.answer(self._labels.name(found[0][0]), found[0][1])
-        return [self._labels.answer(index, value) for index, value in found]
+        return best_classes(self._probabilities(scores), row, self._labels, self._options, self.meter)
 
     def explain_row(self, tensor: tuple[torch.Tensor, ...], row: Row) -> dict[str, Any]:
         """The best class, or the one the row names, and what each value of the input contributed to its score."""

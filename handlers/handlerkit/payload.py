@@ -60,7 +60,7 @@ def text(row: Row, limits: Limits = Limits()) -> str:  # noqa: B008 - frozen
     Raises:
         BadRequest: there is none.
         PayloadTooLarge: there is more than the limit.
-        UnprocessableInput: it is not UTF-8.
+        UnprocessableInput: it is not UTF-8, or empty.
         UnsupportedMediaType: it is JSON of another shape.
     """
     value = content(row)
@@ -71,7 +71,10 @@ def text(row: Row, limits: Limits = Limits()) -> str:  # noqa: B008 - frozen
             raise UnprocessableInput(f"The text is not UTF-8: byte {error.start} cannot be read.") from error
     if not isinstance(value, str):
         raise UnsupportedMediaType(f'Expected text, or JSON {{"text": "…"}}; the request is a JSON {type(value).__name__}.')
-    _limited(value.encode(), limits)
+    try:
+        _limited(value.encode(), limits)
+    except UnicodeEncodeError as error:  # JSON can spell half of a character: "\\ud800"
+        raise UnprocessableInput(f"The text is not Unicode: character {error.start} is half of one.") from error
     if not value.strip():
         raise UnprocessableInput("The text is empty.")
     return value

@@ -94,6 +94,7 @@ class TensorOptions:
         features: a name for each value of the input, for explanations; with several inputs, such lists by the input's name.
         softmax: whether the network's scores are still to be made probabilities, where the model has labels.
         top_k: how many classes an answer lists.
+        threshold: least probability of a class that an answer lists.
     """
 
     inputs: Mapping[str, InputOptions] = field(default_factory=dict)
@@ -101,6 +102,7 @@ class TensorOptions:
     features: Sequence[str] | Mapping[str, Sequence[str]] = ()
     softmax: bool = True
     top_k: int = 5
+    threshold: float = 0.0
 
     def __post_init__(self) -> None:
         """Read the inputs, and refuse values that could only fail at the first request."""
@@ -111,6 +113,8 @@ class TensorOptions:
             raise ValueError(f"outputs must be a list of names, each once, not {self.outputs!r}")
         if type(self.softmax) is not bool or type(self.top_k) is not int or self.top_k < 1:
             raise ValueError("softmax must be true or false, top_k a whole number above 0")
+        if type(self.threshold) not in (int, float) or not 0 <= self.threshold <= 1:
+            raise ValueError(f"threshold must be a number from 0 to 1, not {self.threshold!r}")
         _check_features(self)
 
     def example(self) -> tuple[torch.Tensor, ...]:

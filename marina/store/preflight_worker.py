@@ -19,6 +19,7 @@ from ts.model_loader import TsModelLoader
 from ts.service import Service
 
 BATCH = 8
+NO_INPUT = b"\xff no input of any model: no image, no JSON, no text in UTF-8"
 
 
 def load(folder: Path, metrics_config: str) -> Service:
@@ -75,7 +76,7 @@ def main(folder: Path, metrics_config: str) -> None:
     held_out = [path.read_bytes() for path in sorted((folder / "held_out").iterdir())]
     report = {
         "sample": ask(service, [sample])[0],
-        "refused": ask(service, [b"no input of any model"])[0],
+        "refused": ask(service, [NO_INPUT])[0],
         "held_out": [answer for at in range(0, len(held_out), BATCH) for answer in ask(service, held_out[at : at + BATCH])],
         "content_sha256": json.loads(ask(service, [b""], header="describe")[0]["body"])["content_sha256"],
     }

@@ -6,7 +6,10 @@ import hashlib
 import importlib.util
 import inspect
 import os
+import re
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -16,6 +19,7 @@ from urllib.error import URLError
 import torch
 from torch import nn
 
+from marina import paths
 from marina.digests import digest_of, file_digest
 from marina.errors import MarinaError, UsageError
 from marina.paths import Store
@@ -91,7 +95,9 @@ def load_network(found: SpecFile, version: str, store: Store, choice: WeightsCho
 
 
 def load_module(path: Path) -> ModuleType:
-    """A Python file of the spec, imported by its path.
+    """A Python file of the spec, imported by its path; it finds ``handlerkit``, as the handler beside it does.
+
+    So training can read its data by the very code that reads requests; nothing of marina learns to know that code.
 
     Raises:
         UsageError: it does not import; the message has the real reason.
@@ -101,10 +107,27 @@ def load_module(path: Path) -> ModuleType:
         raise UsageError(f"{path}: not a Python file")
     module = importlib.util.module_from_spec(spec)
     try:
-        spec.loader.exec_module(module)
+        with _handlers_on_path():
+            spec.loader.exec_module(module)
     except Exception as error:
         raise UsageError(f"{path}: does not import: {type(error).__name__}: {error}") from error
     return module
+
+
+@contextmanager
+def _handlers_on_path() -> Iterator[None]:
+    folder = str(paths.HANDLERS)
+    sys.path.append(folder)
+    try:
+        yield
+    finally:
+        del sys.path[-1 - sys.path[::-1].index(folder)]
+
+
+def _handlerkit_files(path: Path) -> list[Path]:
+    """The modules of handlerkit that a Python file imports by ``from handlerkit.… import``."""
+    names = re.findall(r"^\s*from handlerkit\.(\w+) import", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return [file for name in names if (file := paths.HANDLERKIT / f"{name}.py").is_file()]
 
 
 def _source_code(found: SpecFile, version: Version) -> str:
@@ -181,10 +204,10 @@ def _torchvision_weights(version: Version) -> Any:
 
 
 def _load_trained(module: nn.Module, found: SpecFile, version: str, store: Store, progress: Progress) -> Weights:
-    """Weights that an earlier build trained from the same two files, else trained now."""
+    """Weights that an earlier build trained from the same files, else trained now."""
     training = found.beside(cast("str", found.spec.training))
     network = found.beside(cast("str", found.spec.versions[version].source.network))
-    made_from = digest_of([file_digest(training), file_digest(network)])[:12]
+    made_from = digest_of([file_digest(path) for path in (training, network, *_handlerkit_files(training))])[:12]
     path = store.weights / f"{found.spec.name}-{version}-{made_from}.pt"
     if not path.exists():
         load_module(training).train(module, progress)

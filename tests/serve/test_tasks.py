@@ -28,7 +28,10 @@ class Task:
     status: int
 
 
-TASKS = [Task("wine", "wine.json", b'{"data": [1, 2, 3]}', 422)]
+TASKS = [
+    Task("wine", "wine.json", b'{"data": [1, 2, 3]}', 422),
+    Task("docstrings", "docstring.txt", b"\xff\xfe", 422),
+]
 
 
 @pytest.fixture(scope="module")
@@ -40,11 +43,11 @@ def tasks_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     with (folder / "deployment.yaml").open("w") as file:
         YAML(typ="safe", pure=True).dump({"models": models}, file)
     with serving(free_ports(), Store(folder / "store"), folder, "--deployment", folder / "deployment.yaml") as started:
-        started.wait_for_output(READY, 400)
+        started.wait_for_output(READY, 600)
         yield started
 
 
-@pytest.mark.timeout(500)
+@pytest.mark.timeout(700)
 @pytest.mark.parametrize("version", ["1", "2"])
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.model)
 def test_one_bad_row_among_eight_costs_nobody_else(tasks_server: Serving, task: Task, version: str) -> None:

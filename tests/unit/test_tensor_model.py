@@ -110,6 +110,17 @@ def test_probabilities_of_the_network_are_left_alone(tmp_path: Path) -> None:
     assert worker.ask({"body": [0.5, 0, 0]})[0].body == [{"label": "high", "probability": 0.5, "index": 1}]
 
 
+def test_a_request_chooses_how_many_classes_it_wants(classes: Worker) -> None:
+    """top_k and threshold beside the data count for one request alone, parsed or as bytes."""
+    few, likely, wrong = classes.ask(
+        {"body": {"data": [1, 0, 0], "top_k": 1}},
+        {"body": b'{"data": [1, 0, 0], "threshold": 0.5}'},
+        {"body": {"data": [1, 0, 0], "threshold": -1}},
+    )
+    assert [one["label"] for one in few.body] == [one["label"] for one in likely.body] == ["high"]
+    assert (wrong.status, wrong.body["message"]) == (400, "'threshold' must be a number from 0 to 1; found '-1'.")
+
+
 def test_several_inputs_and_outputs_have_names(twofold: Worker) -> None:
     """What is no choice among labels is answered as numbers, by the outputs' names."""
     (answer,) = twofold.ask({"body": {"inputs": {"count": 3, "length": [1, 2.5]}}})
@@ -320,6 +331,7 @@ def test_a_score_without_labels_is_explained_too(tmp_path: Path) -> None:
         ),
         (ONE | {"softmax": "no"}, "options: softmax must be true or false, top_k a whole number above 0"),
         (ONE | {"top_k": 0}, "options: softmax must be true or false, top_k a whole number above 0"),
+        (ONE | {"threshold": 2}, "options: threshold must be a number from 0 to 1, not 2"),
         (ONE | {"outputs": "score"}, "options: outputs must be a list of names, each once, not 'score'"),
         (ONE | {"softmaxed": True}, "unknown option 'softmaxed': did you mean 'softmax'?"),
     ],
