@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,11 +48,17 @@ def run_script(name: str, *arguments: str | Path, stdin: bytes = b"", environmen
 
 def call_script(capture: pytest.CaptureFixture[str], name: str, *arguments: str | Path) -> Ended:
     """Call the ``main`` of ``scripts/<name>.py`` in this process."""
-    spec = importlib.util.spec_from_file_location(f"scripts_{name}", paths.ROOT / "scripts" / f"{name}.py")
+    module = load_file(paths.ROOT / "scripts" / f"{name}.py")
+    capture.readouterr()
+    code = module.main([*map(str, arguments)])
+    return Ended(code, *capture.readouterr())
+
+
+def load_file(path: Path) -> Any:
+    """A Python file of ours that is in no package, imported by its path."""
+    spec = importlib.util.spec_from_file_location(f"loaded_{path.stem}", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    capture.readouterr()
-    code = module.main([*map(str, arguments)])
-    return Ended(code, *capture.readouterr())
+    return module

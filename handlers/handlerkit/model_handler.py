@@ -78,6 +78,7 @@ class ModelHandler(BaseHandler):
         self.meter = Meter(context.metrics, context.model_name, self.version)
         self._load(config, context)
         self._decoders = ThreadPoolExecutor(min(DECODERS, machine.cores()), thread_name_prefix="decode")
+        self._takes_batch = _takes_batch(self.postprocess)
         self.setup()
         self.initialized = True
         self._warm_up(config.get("sample"), context.system_properties.get("batch_size") or 1)
@@ -177,9 +178,16 @@ class ModelHandler(BaseHandler):
             outputs = self.inference(inputs)
         outputs, accepted = _finite(outputs, accepted)
         with self.meter.stage("postprocess"):
-            for row, answer in zip(accepted, _call_postprocess(self.postprocess, outputs, accepted), strict=True):
+            for row, answer in zip(accepted, self._postprocessed(outputs, accepted), strict=True):
                 if row.is_open:
                     row.reply(answer)
+
+    def _postprocessed(self, outputs: Any, batch: Batch) -> list[Any]:
+        """Call the stage with the batch where it asks for it; handlers written for BaseHandler take the outputs alone."""
+        if not batch:
+            return []
+        stage: Callable[..., list[Any]] = self.postprocess
+        return stage(outputs, batch) if self._takes_batch else stage(outputs)
 
     def _explain(self, rows: Batch) -> None:
         inputs = self.preprocess(rows)
@@ -242,12 +250,9 @@ def _by_row(inputs: Any) -> Iterable[Any]:
     return zip(*inputs, strict=True) if isinstance(inputs, tuple) else inputs
 
 
-def _call_postprocess(stage: Callable[..., list[Any]], outputs: Any, batch: Batch) -> list[Any]:
-    """Call the stage with the batch where it asks for it; handlers written for BaseHandler take the outputs alone."""
-    if not batch:
-        return []
+def _takes_batch(stage: Callable[..., list[Any]]) -> bool:
     named = [one for one in inspect.signature(stage).parameters.values() if one.kind is one.POSITIONAL_OR_KEYWORD]
-    return stage(outputs, batch) if len(named) > 1 else stage(outputs)
+    return len(named) > 1
 
 
 def _finite(outputs: Any, batch: Batch) -> tuple[Any, Batch]:

@@ -14,8 +14,10 @@ from typing import Any
 import pytest
 import requests
 from pictures import plain
+from scripts_of_ours import load_file
 from servers import Serving, eventually
 
+from marina import paths
 from marina.serving.polling import wait_for
 from marina.store.index import find_entry
 
@@ -136,15 +138,7 @@ def test_a_mixed_batch_is_answered_row_by_row(server: Serving, seven: bytes) -> 
 
 def test_held_out_digits_are_answered_as_measured(server: Serving) -> None:
     """The index says how many held-out images are labelled rightly; asked over HTTP, it is just as many."""
-    import importlib.util
-
-    from marina import paths
-
-    spec = importlib.util.spec_from_file_location("digits_training", paths.SPECS / "digits" / "training.py")
-    assert spec is not None
-    assert spec.loader is not None
-    training = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(training)
+    training = load_file(paths.SPECS / "digits" / "training.py")
     images = list(training.held_out())
     with ThreadPoolExecutor(8) as callers:
         answers = callers.map(lambda one: server.ask("/predictions/digits/1.0", one[0]).json()[0]["label"] == one[1], images)

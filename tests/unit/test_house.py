@@ -14,6 +14,7 @@ from handlerkit.explain_options import METHODS
 from handlerkit.metrics import COUNTERS, HISTOGRAMS, metrics
 from handlerkit.runtimes import RUNTIMES
 from ruamel.yaml import YAML
+from scripts_of_ours import load_file
 
 from marina import paths
 from marina.serving.deployment import read_deployment
@@ -98,11 +99,7 @@ def test_the_deployment_names_specs_that_exist() -> None:
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_every_script_says_what_it_does(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     """--help works, and every option has a text."""
-    spec = importlib.util.spec_from_file_location(f"scripts_{name}", paths.ROOT / "scripts" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = load_file(paths.ROOT / "scripts" / f"{name}.py")
     with pytest.raises(SystemExit, match="0"):
         module.main(["--help"])
     assert " ".join((module.__doc__ or "").split()) in " ".join(capsys.readouterr().out.split())
