@@ -95,7 +95,7 @@ def _show(entries: list[tuple[SpecFile, str, Entry]], as_json: bool) -> None:
         return
     table = Table("archive", "runtime", "weights", "parity", "accuracy", "MB", "SHA-256", box=None, pad_edge=False)
     for _, _, entry in entries:
-        accuracy = f"{entry.accuracy.top1:.1%} of {entry.accuracy.images}" if entry.accuracy else "not measured"
+        accuracy = str(entry.accuracy or "not measured")
         parity = f"{entry.parity.largest_difference:.0e}"
         size = f"{entry.size_bytes / 1e6:.1f}"
         table.add_row(entry.archive, entry.runtime, entry.weights.source, parity, accuracy, size, entry.sha256[:12])

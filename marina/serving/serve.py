@@ -155,7 +155,7 @@ def _show(plan: Plan, entries: dict[Wanted, Entry]) -> None:
     """Say what is served where, and how to ask it."""
     table = Table("model", "version", "", "runtime", "workers", "accuracy", box=None, pad_edge=False)
     for wanted, entry in entries.items():
-        accuracy = f"{entry.accuracy.top1:.1%} of {entry.accuracy.images} held-out images" if entry.accuracy else "not measured"
+        accuracy = f"{entry.accuracy} held-out requests" if entry.accuracy else "not measured"
         if entry.weights.source == "random":
             accuracy = "random weights"
         workers = str(wanted.settings.workers or entry.serving.workers)

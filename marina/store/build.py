@@ -83,7 +83,7 @@ def build(found: SpecFile, version: str, store: Store, choice: WeightsChoice) ->
         archive.write_archive(found, version, exported, network.labels, made)
         step(f"{name}: preflight, as a worker would")
         random = network.weights.source == "random"
-        held_out = [] if random else sources.held_out(found)
+        held_out = None if random else sources.held_out(found)
         tried = preflight.try_archive(made, exporters.generated_inputs(found.spec.tensors), held_out, any_answer=random)
         largest = wanted.tolerance or found.spec.tolerance
         compared = parity.compare(network, tried.pairs, largest)

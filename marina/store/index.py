@@ -37,10 +37,18 @@ class Parity(Record):
 
 
 class Accuracy(Record):
-    """Share of held-out images that the archive itself, asked as a worker is, labels rightly."""
+    """How well the archive itself, asked as a worker is, answers requests that training never saw.
 
-    top1: float
-    images: int
+    ``metric`` is ``top1``, the share whose best label is right, unless the spec's training file has a measure of its own.
+    """
+
+    metric: str = "top1"
+    value: float
+    requests: int
+
+    def __str__(self) -> str:
+        """As people read it."""
+        return f"{self.metric} {self.value:.3f} on {self.requests}"
 
 
 class Entry(Record):

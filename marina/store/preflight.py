@@ -8,7 +8,6 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from marina import paths
 from marina.errors import MarinaError
 from marina.store.index import Accuracy
 from marina.store.samples import sample_of
+from marina.store.sources import HeldOut
 
 WORKER = Path(__file__).with_name("preflight_worker.py")
 
@@ -39,14 +39,14 @@ class Tried:
 
 
 def try_archive(
-    archive: Path, inputs: list[tuple[torch.Tensor, ...]], held_out: Iterable[tuple[bytes, str]], any_answer: bool = False
+    archive: Path, inputs: list[tuple[torch.Tensor, ...]], held_out: HeldOut | None, any_answer: bool = False
 ) -> Tried:
     """Load an archive and ask it: its sample, a bad request, inputs of the network, held-out requests.
 
     Args:
         archive: a built ``.mar``.
         inputs: for the network alone, each tensor of shape [rows, …].
-        held_out: requests with the label that is right.
+        held_out: requests with what is right; None measures nothing.
         any_answer: whether the sample's label does not matter, since the weights are random.
 
     Raises:
@@ -57,23 +57,20 @@ def try_archive(
         with zipfile.ZipFile(archive) as file:
             file.extractall(folder / "archive")
         request, label = sample_of(archive)
-        labels = _write_requests(folder, request, held_out)
+        _write_requests(folder, request, held_out)
         torch.save(inputs, folder / "inputs.pt")
         report = _run_worker(archive, folder)
         _check_sample(archive, report, None if any_answer else label)
         _check_refusal(archive, report["refused"])
         outputs = torch.load(folder / "outputs.pt", weights_only=True)
-    return Tried(outputs, report["content_sha256"], _accuracy(report["held_out"], labels))
+    return Tried(outputs, report["content_sha256"], _accuracy(report["held_out"], held_out))
 
 
-def _write_requests(folder: Path, sample: bytes, held_out: Iterable[tuple[bytes, str]]) -> list[str]:
+def _write_requests(folder: Path, sample: bytes, held_out: HeldOut | None) -> None:
     (folder / "sample").write_bytes(sample)
     (folder / "held_out").mkdir()
-    labels = []
-    for number, (request, label) in enumerate(held_out):
+    for number, (request, _) in enumerate(held_out.requests if held_out else []):
         (folder / "held_out" / f"{number:06}").write_bytes(request)
-        labels.append(label)
-    return labels
 
 
 def _run_worker(archive: Path, folder: Path) -> dict[str, Any]:
@@ -99,7 +96,7 @@ def _check_sample(archive: Path, report: dict[str, Any], label: str | None) -> N
     answer = report["sample"]
     if answer["status"] != 200:
         raise MarinaError(f"{archive.name} does not answer its sample: {answer['status']}: {answer['body']}")
-    best = _best(answer["body"])
+    best = _best(json.loads(answer["body"]))
     if label is not None and best != label:
         raise MarinaError(f"{archive.name} answers its sample with {best!r}; the spec says {label!r}")
 
@@ -109,13 +106,18 @@ def _check_refusal(archive: Path, answer: dict[str, Any]) -> None:
         raise MarinaError(f"{archive.name} answers a request that is no input with {answer['status']}; it must refuse it (4xx)")
 
 
-def _accuracy(answers: list[dict[str, Any]], labels: list[str]) -> Accuracy | None:
-    if not labels:
+def _accuracy(answers: list[dict[str, Any]], held_out: HeldOut | None) -> Accuracy | None:
+    if held_out is None or not held_out.requests:
         return None
-    right = sum(_best(answer["body"]) == label for answer, label in zip(answers, labels, strict=True))
-    return Accuracy(top1=round(right / len(labels), 4), images=len(labels))
+    expected = [one for _, one in held_out.requests]
+    pairs = [(one, json.loads(answer["body"])) for one, answer in zip(expected, answers, strict=True)]
+    metric, value = (held_out.measure or _top1)(pairs)
+    return Accuracy(metric=metric, value=round(value, 4), requests=len(pairs))
 
 
-def _best(body: str) -> str | None:
-    answer = json.loads(body)
+def _top1(pairs: list[tuple[Any, Any]]) -> tuple[str, float]:
+    return "top1", sum(_best(answer) == label for label, answer in pairs) / len(pairs)
+
+
+def _best(answer: Any) -> str | None:
     return answer[0].get("label") if isinstance(answer, list) and answer else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import inspect
+import linecache
 import os
 import re
 import sys
@@ -14,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, cast
-from urllib.error import URLError
 
 import torch
 from torch import nn
@@ -23,29 +23,13 @@ from marina import paths
 from marina.digests import digest_of, file_digest
 from marina.errors import MarinaError, UsageError
 from marina.paths import Store
+from marina.store import torchvision_networks
 from marina.store.index import Weights
 from marina.store.labels import Entries, read_labels
 from marina.store.spec import SpecFile, Version
 
 SEED = 2026
 Progress = Callable[[int, int], None]
-TORCHVISION_NETWORK = '''"""torchvision's {name}, without weights: those are in the archive's serialised file."""
-
-from torch import Tensor, nn
-from torchvision.models import get_model
-
-
-class Network(nn.Module):
-    """Scores of the classes for images of shape [rows, 3, height, width]."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.network = get_model("{name}", weights=None)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Scores before softmax, shape [rows, classes]."""
-        return self.network(images)
-'''
 
 
 @dataclass(frozen=True)
@@ -91,7 +75,7 @@ def load_network(found: SpecFile, version: str, store: Store, choice: WeightsCho
         weights = _load_torchvision(module, wanted)
     else:
         weights = _load_trained(module, found, version, store, progress)
-    return Network(module.eval(), source_code, weights, read_labels(found) or _torchvision_labels(wanted))
+    return Network(module.eval(), source_code, weights, read_labels(found) or torchvision_networks.labels_of(wanted.source))
 
 
 def load_module(path: Path) -> ModuleType:
@@ -132,14 +116,15 @@ def _handlerkit_files(path: Path) -> list[Path]:
 
 def _source_code(found: SpecFile, version: Version) -> str:
     if version.source.torchvision:
-        return TORCHVISION_NETWORK.format(name=version.source.torchvision)
+        return torchvision_networks.source_code(version.source.torchvision)
     return found.beside(cast("str", version.source.network)).read_text(encoding="utf-8")
 
 
 def _module_of(source_code: str, found: SpecFile) -> nn.Module:
-    namespace = ModuleType("network")
+    namespace, file = ModuleType("network"), f"<network of {found.spec.name}>"
+    linecache.cache[file] = (len(source_code), None, source_code.splitlines(keepends=True), file)  # torch.jit.script reads it
     try:
-        exec(compile(source_code, "network.py", "exec"), namespace.__dict__)  # noqa: S102 - the person's own network
+        exec(compile(source_code, file, "exec"), namespace.__dict__)  # noqa: S102 - the person's own network
     except Exception as error:
         raise UsageError(f"{found.spec.name}: the network does not import: {type(error).__name__}: {error}") from error
     classes = [
@@ -171,36 +156,10 @@ def _load_file(module: nn.Module, path: Path, version: Version) -> Weights:
 
 
 def _load_torchvision(module: nn.Module, version: Version) -> Weights:
-    name, weights = version.source.torchvision, _torchvision_weights(version)
-    if weights is None:
-        raise UsageError(f"{name}: the spec names no weights: add 'weights' to it, or give --weights FILE or --random-weights")
-    try:
-        state = weights.get_state_dict(progress=True, check_hash=True)
-    except (URLError, OSError, RuntimeError) as error:
-        raise MarinaError(
-            f"the weights of {name} could not be fetched from {weights.url} ({error}): "
-            "give --weights FILE with a state dict, or --random-weights to try speed alone"
-        ) from error
-    _fill(module.get_submodule("network"), state, weights.url)
-    return Weights(source="torchvision", name=f"{name} {version.source.weights}", sha256=_digest_of_state(module))
-
-
-def _torchvision_labels(version: Version) -> Entries | None:
-    weights = _torchvision_weights(version)
-    return list(weights.meta["categories"]) if weights is not None else None
-
-
-def _torchvision_weights(version: Version) -> Any:
-    """The member of torchvision's enum of weights that the spec names, or None."""
-    name, wanted = version.source.torchvision, version.source.weights
-    if name is None or wanted is None:
-        return None
-    from torchvision.models import get_model_weights
-
-    known = {one.name: one for one in get_model_weights(name)}
-    if wanted not in known:
-        raise UsageError(f"{name} has no weights '{wanted}'; it has: {', '.join(known)}")
-    return known[wanted]
+    state, url = torchvision_networks.fetch_state(version.source)
+    _fill(module.get_submodule("network"), state, url)
+    name = f"{version.source.torchvision} {version.source.weights}"
+    return Weights(source="torchvision", name=name, sha256=_digest_of_state(module))
 
 
 def _load_trained(module: nn.Module, found: SpecFile, version: str, store: Store, progress: Progress) -> Weights:
@@ -224,10 +183,25 @@ def _load_trained(module: nn.Module, found: SpecFile, version: str, store: Store
     return Weights(source="trained", name=path.name, sha256=file_digest(path))
 
 
-def held_out(found: SpecFile) -> Iterator[tuple[bytes, str]]:
-    """Requests that training never saw, with the label of each; none where the spec has no training."""
-    if found.spec.training:
-        yield from load_module(found.beside(found.spec.training)).held_out()
+@dataclass(frozen=True)
+class HeldOut:
+    """Requests that training never saw, and how answers to them are measured.
+
+    Attributes:
+        requests: bytes that the handler takes, each with the answer that is expected: a label, or what ``measure`` takes.
+        measure: of (expected, JSON of the answer) pairs, its name and its value; None compares the best label (``top1``).
+    """
+
+    requests: list[tuple[bytes, Any]]
+    measure: Callable[[list[tuple[Any, Any]]], tuple[str, float]] | None = None
+
+
+def held_out(found: SpecFile) -> HeldOut | None:
+    """What the training file's ``held_out()`` yields, and its ``measure``, if it has one; None where there is no training."""
+    if not found.spec.training:
+        return None
+    training = load_module(found.beside(found.spec.training))
+    return HeldOut(list(training.held_out()), getattr(training, "measure", None))
 
 
 def _fill(module: nn.Module, state: dict[str, torch.Tensor], where: str) -> None:

@@ -39,6 +39,7 @@ class Version(Strict):
     precision: Literal["fp32", "bf16"] = "fp32"
     channels_last: bool = Field(False, description="lay images out with their channels last; faster on most CPUs")
     compile: bool = Field(False, description="with runtime eager: torch.compile, when a worker first runs it")
+    script: bool = Field(False, description="with runtime torchscript: script the network, which keeps its branches and loops")
     threads: PositiveInt | None = Field(None, description="of one worker; the cores divided by its workers")
     device: Literal["cpu", "cuda"] | None = Field(None, description="what is assigned by TorchServe")
     tolerance: PositiveFloat | None = Field(None, description="in place of the spec's")
@@ -89,7 +90,9 @@ class Spec(Strict):
     labels: list[str] | str | None = Field(
         None, description="names of the classes by index, or a JSON file of them; torchvision's weights bring their own"
     )
-    training: str | None = Field(None, description="Python file beside model.yaml with train() and held_out()")
+    training: str | None = Field(
+        None, description="Python file beside model.yaml with train() and held_out(), and measure() if top1 is none"
+    )
     sample: Sample
     tolerance: PositiveFloat = Field(1e-4, description="largest difference allowed between the exported and the eager network")
     serving: Serving = Serving()

@@ -49,7 +49,7 @@ def test_both_versions_are_built_and_recorded(model: Path, store: Store, build_m
     assert done.code == 0, done.err
     first, second = json.loads(done.out)
     assert (first["version"], first["runtime"], second["version"], second["runtime"]) == ("1", "torchscript", "2", "eager")
-    assert first["accuracy"] == {"top1": 0.5, "images": 2}  # one of the two labels is wrong on purpose
+    assert first["accuracy"] == {"metric": "top1", "value": 0.5, "requests": 2}  # one of the two labels is wrong on purpose
     assert first["parity"]["largest_difference"] <= first["parity"]["tolerance"]
     assert first["parity"]["compared_rows"] == 1 + 2 + 8 + 1
     assert first["weights"]["source"] == "trained"
@@ -136,7 +136,7 @@ def test_weights_of_another_shape_are_refused(model: Path, tmp_path: Path, build
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ({"torchvision": "resnet81"}, "the network cannot be built: ValueError: Unknown model resnet81"),
+        ({"torchvision": "resnet81"}, "torchvision has no network 'resnet81': did you mean '"),
         ({"torchvision": "resnet18"}, "resnet18: the spec names no weights: add 'weights' to it, or give --weights FILE"),
         ({"torchvision": "resnet18", "weights": "V3"}, "resnet18 has no weights 'V3'; it has: IMAGENET1K_V1"),
     ],

@@ -23,8 +23,8 @@ def test_docstrings_is_built_in_both_versions(tmp_path: Path) -> None:
     built = json.loads(done.out)
     assert [(one["version"], one["runtime"]) for one in built] == [("1", "torchscript"), ("2", "onnx")]
     for one in built:
-        assert one["accuracy"]["top1"] > 0.8
-        assert one["accuracy"]["images"] == 600
+        assert one["accuracy"]["value"] > 0.8
+        assert one["accuracy"]["requests"] == 600
         assert one["parity"]["largest_difference"] <= one["parity"]["tolerance"] == 1e-4
 
 

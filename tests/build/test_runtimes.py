@@ -44,6 +44,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("runtimes")
     every: dict[str, Any] = {name: {"source": SOURCE, "runtime": name} for name in RUNTIMES}
     every |= {"eager-compiled": {"source": SOURCE, "runtime": "eager", "compile": True, "channels_last": True}}
+    every |= {"torchscript-scripted": {"source": SOURCE, "runtime": "torchscript", "script": True}}
     every |= {"torchscript-channels-last": {"source": SOURCE, "runtime": "torchscript", "channels_last": True}}
     model = write_model(folder / "model", {"network.py": CONVOLUTION}, versions=every, **COLOUR)
     command = [sys.executable, "scripts/build_mar.py", str(model), "--store", str(folder / "store"), "--random-weights"]
@@ -52,7 +53,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return {"store": Store(folder / "store"), **read_index(Store(folder / "store")).models["brightness"]}
 
 
-@pytest.mark.parametrize("runtime", [*RUNTIMES, "eager-compiled", "torchscript-channels-last"])
+@pytest.mark.parametrize("runtime", [*RUNTIMES, "eager-compiled", "torchscript-scripted", "torchscript-channels-last"])
 def test_every_runtime_answers_like_the_eager_network(built: dict[str, Any], runtime: str) -> None:
     """Asked by a handler in a worker's process, for several batch sizes: within 1e-4, which the build measured."""
     assert built[runtime].parity.largest_difference <= 1e-4
@@ -96,6 +97,7 @@ def _environment(folder: Path) -> dict[str, str]:
     [
         ({"runtime": "onnx", "precision": "bf16"}, "ONNX Runtime has no bf16 on CPUs; use precision fp32, or runtime openvino"),
         ({"runtime": "onnx", "channels_last": True}, "runtime onnx: chooses its own layout; leave channels_last out"),
+        ({"runtime": "onnx", "script": True}, "runtime onnx: script goes with runtime torchscript"),
         ({"runtime": "export", "compile": True}, "compile goes with runtime eager; aotinductor compiles at build"),
         ({"runtime": "eager", "device": "cuda"}, "the archive wants device cuda; this machine has none that torch can use"),
     ],

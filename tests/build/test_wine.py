@@ -16,6 +16,6 @@ def test_wine_is_built_in_both_versions(tmp_path: Path, capsys: pytest.CaptureFi
     built = json.loads(done.out)
     assert [(one["version"], one["runtime"]) for one in built] == [("1", "onnx"), ("2", "torchscript")]
     for one in built:
-        assert one["accuracy"]["top1"] > 0.9
-        assert one["accuracy"]["images"] == 36
+        assert one["accuracy"]["value"] > 0.9
+        assert one["accuracy"]["requests"] == 36
         assert one["parity"]["largest_difference"] <= one["parity"]["tolerance"] == 1e-4

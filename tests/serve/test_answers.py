@@ -144,9 +144,9 @@ def test_held_out_digits_are_answered_as_measured(server: Serving) -> None:
         answers = callers.map(lambda one: server.ask("/predictions/digits/1.0", one[0]).json()[0]["label"] == one[1], images)
     accuracy = find_entry(server.store, "digits", "1.0").accuracy
     assert accuracy is not None
-    assert accuracy.images == len(images) == 360
-    assert sum(answers) / len(images) == pytest.approx(accuracy.top1, abs=1e-4)
-    assert accuracy.top1 > 0.95
+    assert accuracy.requests == len(images) == 360
+    assert sum(answers) / len(images) == pytest.approx(accuracy.value, abs=1e-4)
+    assert accuracy.value > 0.95
 
 
 def test_kserve_requests_are_answered_while_batches_form(server: Serving, seven: bytes) -> None:

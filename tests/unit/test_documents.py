@@ -66,7 +66,7 @@ def test_the_model_of_the_docs_can_be_built(
         capsys, "build_mar", "--deployed", "--deployment", tmp_path / "deployment.yaml", "--store", tmp_path / "store"
     )
     assert done.code == 0, done.err
-    assert "100.0% of 4" in done.out
+    assert "top1 1.000 on 4" in done.out
     assert read_deployment(tmp_path / "deployment.yaml").versions()[0].spec == "brightness/"
 
 

@@ -46,9 +46,8 @@ def export_network(network: Network, version: Version, tensors: dict[str, Tensor
     try:
         with torch.no_grad():
             module(*example)
-            made: Exported = exporter.export(
-                Network(module, network.source_code, network.weights, network.labels), example, folder
-            )
+            export = exporter.script if version.script else exporter.export
+            made: Exported = export(Network(module, network.source_code, network.weights, network.labels), example, folder)
     except Exception as error:  # the network is the person's own code: anything can come out of it
         reason = " ".join(str(error).split())[:300]
         raise MarinaError(
@@ -80,6 +79,8 @@ def _check(version: Version) -> None:
         raise UsageError("runtime onnx: ONNX Runtime has no bf16 on CPUs; use precision fp32, or runtime openvino")
     if version.channels_last and runtime not in LAID_OUT:
         raise UsageError(f"runtime {runtime}: chooses its own layout; leave channels_last out")
+    if version.script and runtime != "torchscript":
+        raise UsageError(f"runtime {runtime}: script goes with runtime torchscript")
     if version.compile and runtime != "eager":
         raise UsageError(f"runtime {runtime}: compile goes with runtime eager; aotinductor compiles at build")
 

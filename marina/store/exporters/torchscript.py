@@ -1,4 +1,4 @@
-"""A trace by ``torch.jit``."""
+"""A trace by ``torch.jit``, or a script."""
 
 from __future__ import annotations
 
@@ -22,4 +22,12 @@ def export(network: Network, example: Inputs, folder: Path) -> Exported:
     for warning in warned:
         if issubclass(warning.category, TracerWarning):
             step(f"warning: line {warning.lineno} of the network: {str(warning.message).splitlines()[0]}")
+    return Exported(folder, "model.pt")
+
+
+def script(network: Network, _example: Inputs, folder: Path) -> Exported:
+    """Compile the network's own code, with its branches and loops."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch.jit's: deprecated since torch 2.11, works in 2.15
+        torch.jit.save(torch.jit.script(network.module), str(folder / "model.pt"))
     return Exported(folder, "model.pt")
