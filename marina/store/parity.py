@@ -22,16 +22,26 @@ def compare(network: Network, pairs: list[tuple[tuple[torch.Tensor, ...], Any]],
         tolerance: largest absolute difference of two outputs.
 
     Raises:
-        MarinaError: they differ by more, one of them is not a number, or they have other shapes.
+        MarinaError: they differ by more, one of them is not a number, they have other shapes, or the eager one does not run.
     """
     with torch.inference_mode():
-        differences = [_difference(network.module(*inputs), outputs) for inputs, outputs in pairs]
+        differences = [_difference(_run(network, inputs), outputs) for inputs, outputs in pairs]
     largest = math.nan if any(map(math.isnan, differences)) else max(differences)
     if not largest <= tolerance:
         difference = f"{largest:g}; the spec's tolerance is {tolerance:g}"
         raise MarinaError(f"the exported network differs from the eager one by {difference}")
     rows = sum(len(inputs[0]) for inputs, _ in pairs)
     return Parity(largest_difference=largest, tolerance=tolerance, compared_rows=rows)
+
+
+def _run(network: Network, inputs: tuple[torch.Tensor, ...]) -> Any:
+    try:
+        return network.module(*inputs)
+    except Exception as error:  # the network is the person's own code: anything can come out of it
+        shapes = [list(one.shape) for one in inputs]
+        raise MarinaError(
+            f"the network does not run on inputs of shape {shapes}: {' '.join(str(error).split())[:200]}"
+        ) from error
 
 
 def _difference(expected: Any, found: Any) -> float:

@@ -52,7 +52,17 @@ def network_pairs(service: Service, folder: Path) -> Pairs:
     """Inputs and outputs of the network alone, where the handler says what runs it."""
     runtime = getattr(service._entry_point.__self__, "runtime", None)
     inputs = torch.load(folder / "inputs.pt", weights_only=True)
-    return [(one, _kept(runtime.run(*one))) for one in inputs] if runtime else []
+    return [(one, _run(runtime, one)) for one in inputs] if runtime else []
+
+
+def _run(runtime: Any, inputs: tuple[torch.Tensor, ...]) -> Any:
+    try:
+        return _kept(runtime.run(*inputs))
+    except Exception as error:
+        shapes = [list(one.shape) for one in inputs]
+        raise RuntimeError(
+            f"the network does not run on inputs of shape {shapes}: {' '.join(str(error).split())[:200]}"
+        ) from error
 
 
 def sample_pair(service: Service, request: bytes) -> Pairs:

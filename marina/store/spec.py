@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from marina import paths
 from marina.errors import UsageError
@@ -51,6 +51,16 @@ class TensorSpec(Strict):
     shape: list[PositiveInt]
     dtype: Literal["float32", "int64", "uint8"] = "float32"
     high: PositiveInt = Field(256, description="for whole numbers: examples are below it")
+    free: list[NonNegativeInt] = Field(
+        default_factory=list, description="positions in shape whose size may vary between requests; shape has an example"
+    )
+
+    @model_validator(mode="after")
+    def _free_are_positions(self) -> TensorSpec:
+        for position in self.free:
+            if position >= len(self.shape):
+                raise ValueError(f"'free' names position {position}; shape {self.shape} has 0 to {len(self.shape) - 1}")
+        return self
 
 
 class LimitsSpec(Strict):

@@ -60,6 +60,31 @@ def test_every_runtime_answers_like_the_eager_network(built: dict[str, Any], run
     assert built[runtime].parity.compared_rows == 12
 
 
+FREE = {"images": {"shape": [3, 16, 16], "free": [1, 2]}}
+POOLED = CONVOLUTION.replace("AdaptiveAvgPool2d(2)", "AdaptiveAvgPool2d(1)").replace("32, 2", "8, 2")
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_sizes_that_are_free_may_vary(runtime: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exported from one example, a network takes other heights and widths, and answers them like the eager one."""
+    every = {"1": {"source": SOURCE, "runtime": runtime}}
+    model = write_model(tmp_path / "model", {"network.py": POOLED}, versions=every, **COLOUR | {"input": FREE})
+    done = call_script(capsys, "build_mar", model, "--store", tmp_path / "store", "--random-weights")
+    assert done.code == 0, done.err
+    assert read_index(Store(tmp_path / "store")).models["brightness"]["1"].parity.compared_rows == 14
+
+
+def test_a_size_that_is_free_in_the_spec_alone_is_noticed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A trace that holds the example's size fails the build, not a request."""
+    fixed = POOLED.replace("nn.Flatten()", "nn.Flatten(), nn.Unflatten(1, (2, 4)), nn.Flatten()").replace(
+        "nn.AdaptiveAvgPool2d(1)", "nn.AvgPool2d(16)"
+    )
+    model = write_model(tmp_path / "model", {"network.py": fixed}, versions=versions(runtime="onnx"), **COLOUR | {"input": FREE})
+    done = call_script(capsys, "build_mar", model, "--store", tmp_path / "store", "--random-weights")
+    assert done.code == 1
+    assert "the network does not run on inputs of shape [[2, 3, 12, 12]]" in done.error
+
+
 UNWANTED = {
     "onnx": ("openvino", "torchvision", "captum", "onnx.", "torch._inductor.codecache"),
     "openvino": ("onnxruntime", "torchvision", "captum"),

@@ -20,6 +20,7 @@ DTYPES = {"float32": torch.float32, "int64": torch.int64, "uint8": torch.uint8}
 AT_LOAD = ("eager", "openvino")  # these bring the network to its precision when a worker loads it
 LAID_OUT = ("eager", "torchscript", "export", "aotinductor")  # these know torch's memory formats
 Inputs = tuple[torch.Tensor, ...]
+Free = tuple[tuple[int, ...], ...]  # for each input, its dimensions whose size may vary; 0, the rows, is always one
 
 
 @dataclass(frozen=True)
@@ -41,13 +42,15 @@ def export_network(network: Network, version: Version, tensors: dict[str, Tensor
     """
     _check(version)
     module, example = _prepared(network.module, version, example_inputs(tensors, 2))
+    free = tuple((0, *(position + 1 for position in spec.free)) for spec in tensors.values())
     exporter = importlib.import_module(f"marina.store.exporters.{version.runtime}")
     shapes = [list(one.shape) for one in example]
     try:
         with torch.no_grad():
             module(*example)
             export = exporter.script if version.script else exporter.export
-            made: Exported = export(Network(module, network.source_code, network.weights, network.labels), example, folder)
+            prepared = Network(module, network.source_code, network.weights, network.labels)
+            made: Exported = export(prepared, example, free, folder)
     except Exception as error:  # the network is the person's own code: anything can come out of it
         reason = " ".join(str(error).split())[:300]
         raise MarinaError(
@@ -63,8 +66,14 @@ def example_inputs(tensors: dict[str, TensorSpec], rows: int, seed: int = SEED) 
 
 
 def generated_inputs(tensors: dict[str, TensorSpec]) -> list[Inputs]:
-    """Inputs to compare two networks on: several batch sizes, the same each time."""
-    return [example_inputs(tensors, rows, SEED + rows) for rows in BATCHES]
+    """Inputs to compare two networks on: several batch sizes, and other sizes where they are free; the same each time."""
+    smaller = {name: spec.model_copy(update={"shape": _smaller(spec)}) for name, spec in tensors.items()}
+    varied = [example_inputs(smaller, 2)] if smaller != tensors else []
+    return [example_inputs(tensors, rows, SEED + rows) for rows in BATCHES] + varied
+
+
+def _smaller(spec: TensorSpec) -> list[int]:
+    return [max(1, size * 3 // 4) if position in spec.free else size for position, size in enumerate(spec.shape)]
 
 
 def _example(spec: TensorSpec, rows: int, generator: torch.Generator) -> torch.Tensor:

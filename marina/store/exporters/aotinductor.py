@@ -7,14 +7,14 @@ from pathlib import Path
 import torch
 
 from marina.console import err
-from marina.store.exporters import Exported, Inputs
+from marina.store.exporters import Exported, Free, Inputs
 from marina.store.exporters.export import program_of
 from marina.store.sources import Network
 
 
-def export(network: Network, example: Inputs, folder: Path) -> Exported:
+def export(network: Network, example: Inputs, free: Free, folder: Path) -> Exported:
     """Compile the program, with its weights folded in."""
-    program = program_of(network, example)
+    program = program_of(network, example, free)
     with err.status("compiling, up to a minute"):
         torch._inductor.aoti_compile_and_package(
             program, package_path=str(folder / "model.pt2"), inductor_configs={"freezing": True}

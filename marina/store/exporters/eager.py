@@ -6,11 +6,11 @@ from pathlib import Path
 
 import torch
 
-from marina.store.exporters import Exported, Inputs
+from marina.store.exporters import Exported, Free, Inputs
 from marina.store.sources import Network
 
 
-def export(network: Network, _example: Inputs, folder: Path) -> Exported:
+def export(network: Network, _example: Inputs, _free: Free, folder: Path) -> Exported:
     """Write both files."""
     torch.save(network.module.state_dict(), folder / "model.pt")
     (folder / "network.py").write_text(network.source_code, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""An ONNX file with a free number of rows."""
+"""An ONNX file with free sizes."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 import onnx
 import torch
 
-from marina.store.exporters import Exported, Inputs
+from marina.store.exporters import Exported, Free, Inputs
 from marina.store.sources import Network
 
 OPSET = 18
 
 
-def export(network: Network, example: Inputs, folder: Path) -> Exported:
+def export(network: Network, example: Inputs, free: Free, folder: Path) -> Exported:
     """Write the file by torch's tracing exporter, and check it."""
     path = folder / "model.onnx"
     names = [f"input_{number}" for number in range(len(example))]
@@ -25,9 +25,14 @@ def export(network: Network, example: Inputs, folder: Path) -> Exported:
             example,
             str(path),
             input_names=names,
-            dynamic_axes={name: {0: "rows"} for name in names},
+            dynamic_axes={name: dict(zip(one, axes(name, one), strict=True)) for name, one in zip(names, free, strict=True)},
             opset_version=OPSET,
             dynamo=False,
         )
     onnx.checker.check_model(str(path), full_check=True)
     return Exported(folder, path.name)
+
+
+def axes(name: str, dimensions: tuple[int, ...]) -> list[str]:
+    """Names of an input's free dimensions."""
+    return ["rows" if dimension == 0 else f"{name}_{dimension}" for dimension in dimensions]

@@ -9,11 +9,11 @@ import torch
 from torch.jit._trace import TracerWarning
 
 from marina.console import step
-from marina.store.exporters import Exported, Inputs
+from marina.store.exporters import Exported, Free, Inputs
 from marina.store.sources import Network
 
 
-def export(network: Network, example: Inputs, folder: Path) -> Exported:
+def export(network: Network, example: Inputs, _free: Free, folder: Path) -> Exported:
     """Trace the network; what the trace may have lost is said."""
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")  # also torch.jit's: deprecated since torch 2.11, works in 2.15
@@ -25,7 +25,7 @@ def export(network: Network, example: Inputs, folder: Path) -> Exported:
     return Exported(folder, "model.pt")
 
 
-def script(network: Network, _example: Inputs, folder: Path) -> Exported:
+def script(network: Network, _example: Inputs, _free: Free, folder: Path) -> Exported:
     """Compile the network's own code, with its branches and loops."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch.jit's: deprecated since torch 2.11, works in 2.15
