@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from handlerkit import ModelHandler, Row
-from handlerkit.explain_options import ExplainOptions
+from handlerkit.explainer import IMAGE_METHODS, Explainer
 from handlerkit.images import ImageOptions, picture, read_image
 from handlerkit.labels import Labels
 from handlerkit.options import read_options
@@ -23,13 +23,13 @@ class ImageClassifier(ModelHandler):
     Explain   the same request, and "target" (a label or an index) where not the best class is meant, and "method";
               {"label": …, "probability": …, "method": …, "attributions": [[…], …], …};
               with Accept: image/png the map laid over the image
-    Options   handlerkit.images.ImageOptions, and explain: handlerkit.explain_options.ExplainOptions
+    Options   handlerkit.images.ImageOptions, and explain: handlerkit.explainer.ExplainOptions
     """
 
     def setup(self) -> None:
         """Check the options."""
-        self._image = read_options(ImageOptions, {name: value for name, value in self.options.items() if name != "explain"})
-        self._explain_options = read_options(ExplainOptions, self.options.get("explain") or {})
+        self._explainer, rest = Explainer.read(self.options, IMAGE_METHODS, self.runtime)
+        self._image = read_options(ImageOptions, rest)
         self._labels = Labels(self.labels)
 
     def preprocess_row(self, row: Row) -> torch.Tensor:
@@ -48,7 +48,7 @@ class ImageClassifier(ModelHandler):
         probabilities = self.runtime.run(tensor.unsqueeze(0))[0].float().softmax(dim=-1)
         wanted = row.option("target")
         target = int(probabilities.argmax()) if wanted is None else self._labels.index(wanted, len(probabilities))
-        explanation = explain(self.runtime, tensor, target, self._explain_options, row.option("method"))
+        explanation = explain(self._explainer, tensor, target, row.option("method"))
         if "image/png" in str(row.headers.get("accept", "")):
             row.reply(draw(picture(binary(row, self.limits), self._image), explanation["attributions"]), "image/png")
             return None

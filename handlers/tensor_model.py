@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from handlerkit import BadRequest, Batch, ModelHandler, Row
+from handlerkit.explainer import FEATURE_METHODS, Explainer
 from handlerkit.labels import Labels
 from handlerkit.options import read_options
 from handlerkit.payload import document
@@ -21,15 +22,17 @@ class TensorModel(ModelHandler):
     Response  with labels and one output of a score for each: [{"label": "red", "probability": 0.87, "index": 2}, …],
               best first, as many as "top_k" and as probable as "threshold" beside the data ask; else
               {"outputs": {"name": [numbers], …}}
-    Explain   the same request, and "target" (a label or an index) where not the best class is meant;
-              {"label": …, "probability": …, "index": …, "method": …, "attributions": {"feature": …, …}}, strongest first;
-              without labels "value" stands in place of label and probability
-    Options   handlerkit.tensors.TensorOptions
+    Explain   the same request, and "target" (a label or an index) where not the best class is meant, and "method";
+              {"label": …, "probability": …, "index": …, "method": …, "steps": …, "reduced": …,
+              "attributions": {"feature": …, …}}, strongest first; without labels "value" stands in place of label and
+              probability
+    Options   handlerkit.tensors.TensorOptions, and explain: handlerkit.explainer.ExplainOptions
     """
 
     def setup(self) -> None:
         """Check the options against the network, by running it once."""
-        self._options = read_options(TensorOptions, self.options)
+        self._explainer, rest = Explainer.read(self.options, FEATURE_METHODS, self.runtime)
+        self._options = read_options(TensorOptions, rest)
         self._labels = Labels(self.labels)
         outputs = self._named(self.runtime.run(*self._options.example()))
         first = next(iter(outputs.values()))
@@ -74,7 +77,8 @@ class TensorModel(ModelHandler):
         scores = next(iter(outputs.values()))[0]
         wanted = row.option("target")
         target = int(scores.argmax()) if wanted is None else self._labels.index(wanted, self._scores)
-        return self._answer(target, scores) | explain_features(self.runtime, tensor, target, self._options)
+        asked = row.option("method")
+        return self._answer(target, scores) | explain_features(self._explainer, tensor, target, self._options, asked)
 
     def _answer(self, target: int, scores: torch.Tensor) -> dict[str, Any]:
         if not self.labels:

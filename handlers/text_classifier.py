@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from handlerkit import ModelHandler, Row
+from handlerkit.explainer import TOKEN_METHODS, Explainer
 from handlerkit.labels import Labels
 from handlerkit.options import read_options
 from handlerkit.payload import text
@@ -20,15 +21,16 @@ class TextClassifier(ModelHandler):
               KServe's envelopes around those; beside the text "top_k" and "threshold" for this request
     Response  [{"label": "torch", "probability": 0.87, "index": 3}, …], best first; of a text that has more tokens than the
               network takes the first has "truncated": true
-    Explain   the same request, and "target" (a label or an index) where not the best class is meant;
-              {"label": …, "probability": …, "index": …, "method": …, "fidelity": …, "truncated": …,
-              "tokens": [{"token": "…", "weight": …}, …]}, the strongest 64 in the order of the text
-    Options   handlerkit.tokens.TextOptions
+    Explain   the same request, and "target" (a label or an index) where not the best class is meant, and "method";
+              {"label": …, "probability": …, "index": …, "method": …, "steps": …, "reduced": …, "fidelity": …,
+              "truncated": …, "tokens": [{"token": "…", "weight": …}, …]}, the strongest 64 in the order of the text
+    Options   handlerkit.tokens.TextOptions, and explain: handlerkit.explainer.ExplainOptions
     """
 
     def setup(self) -> None:
         """Check the options against the network, by running it once on the largest id there is."""
-        self._options = read_options(TextOptions, self.options)
+        self._explainer, rest = Explainer.read(self.options, TOKEN_METHODS, self.runtime)
+        self._options = read_options(TextOptions, rest)
         self._labels = Labels(self.labels)
         ids = torch.full((2, self._options.length), self._options.buckets - 1)
         try:
@@ -60,7 +62,8 @@ class TextClassifier(ModelHandler):
         wanted = row.option("target")
         target = int(probabilities.argmax()) if wanted is None else self._labels.index(wanted, len(probabilities))
         answer = self._labels.answer(target, float(probabilities[target])) | {"truncated": self._is_truncated(row)}
-        return answer | explain_tokens(self.runtime, tensor, self._tokens(row)[: self._options.length], target)
+        tokens = self._tokens(row)[: self._options.length]
+        return answer | explain_tokens(self._explainer, tensor, tokens, target, row.option("method"))
 
     def _tokens(self, row: Row) -> list[str]:
         """The text's tokens; one more than the network takes where there are more."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import io
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -10,12 +12,33 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from handlerkit.explain_options import METHODS, PERTURBATIONS
+from handlerkit.explainer import IMAGE_METHODS
 from pictures import encoded, plain
 from PIL import Image
 from workers import Answer, Worker, config, image_classifier, traced
 
 OPTIONS = {"size": [16, 16], "mode": "L"}
+
+
+SOURCE = """
+import torch
+
+
+class TopLeft(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = torch.nn.Conv2d(1, 1, 1, bias=False)
+        torch.nn.init.ones_(self.conv.weight)
+
+    def forward(self, images):
+        corner = torch.nn.functional.pad(images[:, :, :8, :8], (0, 8, 0, 8))
+        score = self.conv(corner).mean((1, 2, 3)) * 40
+        return torch.stack([torch.zeros_like(score), score], dim=1)
+"""
+MISSING = {
+    "torchscript": {"grad_cam": "a layer of the network, which runtime eager alone can reach"},
+    "onnx": dict.fromkeys(("integrated_gradients", "saliency", "grad_cam"), "gradients, which this model's runtime has not"),
+}
 
 
 class TopLeft(torch.nn.Module):
@@ -24,6 +47,15 @@ class TopLeft(torch.nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         score = images[:, :, :8, :8].mean((1, 2, 3)) * 10
         return torch.stack([torch.zeros_like(score), score], dim=1)
+
+
+def eager(folder: Path, source: str = SOURCE) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "network.py").write_text(source)
+    namespace: dict[str, Any] = {}
+    exec(source, namespace)  # noqa: S102 - our own
+    torch.save(namespace["TopLeft"]().state_dict(), folder / "model.pt")
+    return folder
 
 
 def onnx_exported(folder: Path, network: torch.nn.Module, shape: tuple[int, ...]) -> Path:
@@ -41,9 +73,18 @@ def onnx_exported(folder: Path, network: torch.nn.Module, shape: tuple[int, ...]
     return folder
 
 
-@pytest.fixture(params=["torchscript", "onnx"])
-def worker(request: pytest.FixtureRequest, tmp_path: Path) -> Worker:
-    """The same network with gradients and without."""
+def eager_worker(folder: Path, monkeypatch: pytest.MonkeyPatch, source: str = SOURCE, **explain: Any) -> Worker:
+    monkeypatch.syspath_prepend(str(eager(folder, source)))
+    monkeypatch.delitem(sys.modules, "network", raising=False)
+    settings = config(OPTIONS | {"explain": explain}, ["other", "corner"], runtime="eager")
+    return Worker(image_classifier(), folder, settings)
+
+
+@pytest.fixture(params=["eager", "torchscript", "onnx"])
+def worker(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Worker:
+    """The same network with layers and gradients, with gradients alone, and without."""
+    if request.param == "eager":
+        return eager_worker(tmp_path, monkeypatch)
     make = traced if request.param == "torchscript" else onnx_exported
     settings = config(OPTIONS, ["other", "corner"], runtime=request.param)
     return Worker(image_classifier(), make(tmp_path, TopLeft(), (1, 16, 16)), settings)
@@ -54,16 +95,16 @@ def explained(worker: Worker, headers: dict[str, str] | None = None, **options: 
     return worker.ask({"data": image, **options}, headers=[{"explain": "True", **(headers or {})}])[0]
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", IMAGE_METHODS)
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Captum's and torch.onnx's own
 def test_every_method_finds_the_corner_that_the_network_looks_at(worker: Worker, method: str) -> None:
     """A network that looks at one corner is told so: what speaks for the class lies there, and nowhere else."""
-    if method not in PERTURBATIONS and not worker.handler.runtime.differentiable:
+    missing = MISSING.get(worker.handler._runtime_name, {})
+    if method in missing:
         answer = explained(worker, method=method.encode())
         assert answer.status == 400
-        assert answer.body["message"].startswith(
-            f"'{method}' needs gradients, which this model's runtime has not; methods: occlusion"
-        )
+        can = ", ".join(one for one in IMAGE_METHODS if one not in missing)
+        assert answer.body["message"] == f"'{method}' needs {missing[method]}; methods here: {can}."
         return
     body = explained(worker, method=method.encode()).body
     cells = np.asarray(body["attributions"])
@@ -89,7 +130,7 @@ def test_an_unknown_method_is_refused(worker: Worker) -> None:
     """The methods that exist are named."""
     answer = explained(worker, method=b"magic")
     assert answer.status == 400
-    assert answer.body["message"] == f"No method is named 'magic'; methods: {', '.join(METHODS)}."
+    assert answer.body["message"] == f"No method is named 'magic'; methods: {', '.join(IMAGE_METHODS)}."
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
@@ -128,12 +169,40 @@ def test_the_same_request_has_the_same_explanation(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"method": "magic"}, "method must be one of integrated_gradients"), ({"steps": 1}, "steps and cells must be at least 2")],
+    [
+        ({"method": "magic"}, "explain: method must be one of integrated_gradients"),
+        ({"steps": 1}, "steps and cells must be at least 2"),
+        ({"method": "grad_cam"}, "explain: method grad_cam needs a layer of the network, which runtime eager alone can reach"),
+        ({"layer": "conv"}, "explain: layer needs runtime eager: in no other can a layer be reached"),
+    ],
 )
 def test_wrong_options_are_refused_at_load(options: dict[str, Any], message: str, tmp_path: Path) -> None:
     """An option that could only fail at the first explanation fails when the archive is loaded."""
     with pytest.raises(ValueError, match=message):
         Worker(image_classifier(), traced(tmp_path, TopLeft(), (1, 16, 16)), config(OPTIONS | {"explain": options}))
+
+
+def test_a_layer_can_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Grad-CAM looks at the last convolution, or at the layer that the archive names; one that is not there is refused."""
+    assert eager_worker(tmp_path / "1", monkeypatch, layer="conv", method="grad_cam").handler.initialized
+    with pytest.raises(ValueError, match="explain: the network has no layer 'body'"):
+        eager_worker(tmp_path / "2", monkeypatch, layer="body")
+
+
+def test_grad_cam_without_a_convolution_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message says what is missing and what there is."""
+    plain_source = SOURCE.replace("torch.nn.Conv2d(1, 1, 1, bias=False)", "torch.nn.Linear(16, 16, bias=False)")
+    answer = explained(eager_worker(tmp_path, monkeypatch, plain_source), method=b"grad_cam")
+    assert answer.status == 400
+    assert answer.body["message"].startswith("'grad_cam' needs a layer of the kind Conv2d, which this network has not; methods")
+
+
+def test_a_method_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    """Whatever JSON holds there."""
+    worker = Worker(image_classifier(), traced(tmp_path, TopLeft(), (1, 16, 16)), config(OPTIONS, ["other", "corner"]))
+    body = {"data": base64.b64encode(plain("L", (16, 16), 255)).decode(), "method": ["saliency"]}
+    answer = worker.ask({"body": body}, headers=[{"explain": "True"}])[0]
+    assert (answer.status, answer.body["message"][:41]) == (400, "No method is named \"['saliency']\"; method")
 
 
 def test_a_hostile_image_cannot_be_explained(worker: Worker) -> None:

@@ -62,7 +62,8 @@ class Root(nn.Module):
 def serve(
     folder: Path, network: nn.Module, options: dict[str, Any], labels: list[str] | None = None, runtime: str = "torchscript"
 ) -> Worker:
-    examples = read_options(TensorOptions, options).example()
+    inputs = {name: value for name, value in options.items() if name != "explain"}
+    examples = read_options(TensorOptions, inputs).example()
     if runtime == "onnx":
         names = list(options["inputs"])
         axes = {name: {0: "rows"} for name in names}
@@ -261,6 +262,21 @@ def test_a_linear_model_is_explained_by_weight_times_input(tmp_path: Path, runti
     assert list(answer.body["attributions"])[2] == "length"
 
 
+def test_a_slow_network_replaces_neighbours_together(tmp_path: Path) -> None:
+    """Within the budget two groups of values are looked at; each has its group's share, and the reply says so."""
+    options = ONE | {"explain": {"budget_seconds": 1e-9, "method": "feature_ablation"}}
+    (answer,) = serve(tmp_path, Linear(), options, LABELS).ask({"body": [3, 2, 1]}, headers=EXPLAIN)
+    assert (answer.body["method"], answer.body["steps"], answer.body["reduced"]) == ("feature_ablation", 2, True)
+    assert len(set(answer.body["attributions"].values())) == 2
+    assert sum(answer.body["attributions"].values()) == pytest.approx(3, rel=1e-4)
+
+
+def test_a_method_that_the_runtime_cannot_do_is_refused(classes: Worker) -> None:
+    """With those that there are."""
+    (answer,) = classes.ask({"body": {"data": [3, 2, 1], "method": "saliency"}}, headers=EXPLAIN)
+    assert answer.body["message"] == "No method is named 'saliency'; methods: integrated_gradients, feature_ablation."
+
+
 def test_another_class_can_be_explained(classes: Worker) -> None:
     """A request may name the class, also where its JSON comes as raw bytes; batch-mates keep their own explanations."""
     named = {"body": b'{"data": [3, 2, 1], "target": "low"}'}
@@ -286,6 +302,8 @@ def test_a_score_without_labels_is_explained_too(tmp_path: Path) -> None:
         "index": 0,
         "value": 8.0,
         "method": "feature_ablation",
+        "steps": 3,
+        "reduced": False,
         "attributions": {"count": 8.0, "length[1]": 6.0, "length[0]": 2.0},
     }
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -138,9 +140,39 @@ def test_an_explanation_finds_the_one_token_that_counts(tmp_path: Path, runtime:
         "index": 1,
         "truncated": False,
         "method": "feature_ablation",
+        "steps": 5,
+        "reduced": False,
         "fidelity": 1.0,
         "tokens": [{"token": word, "weight": 2.0 if word == "cat" else 0.0} for word in ("a", "dog", ",", "a", "cat")],
     }
+
+
+def test_an_explanation_uses_gradients_where_the_embedding_can_be_reached(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Runtime eager: integrated gradients from the embedding, exact for a linear network; ablation on request."""
+    source = f"import torch\nfrom torch import nn\nCAT = {CAT}\n\n{inspect.getsource(Cats)}"
+    (tmp_path / "network.py").write_text(source)
+    torch.save(Cats().state_dict(), tmp_path / "model.pt")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "network", raising=False)
+    worker = Worker(TextClassifier(), tmp_path, config(OPTIONS, LABELS, "eager"))
+    rows = [{"body": {"text": "A dog, a CAT", **more}} for more in ({}, {"method": "feature_ablation"}, {"method": "saliency"})]
+    gradients, ablation, refused = worker.ask(*rows, headers=EXPLAIN * 3)
+    assert gradients.body["method"] == "layer_integrated_gradients"
+    assert (gradients.body["steps"], gradients.body["completeness_gap"]) == (50, pytest.approx(0, abs=1e-5))
+    weights = {one["token"]: one["weight"] for one in gradients.body["tokens"]}
+    assert weights == pytest.approx({"a": 0, "dog": 0, ",": 0, "cat": 2}, abs=1e-5)
+    assert (ablation.body["method"], ablation.body["fidelity"]) == ("feature_ablation", 1.0)
+    methods = "layer_integrated_gradients, feature_ablation"
+    assert refused.body["message"] == f"No method is named 'saliency'; methods: {methods}."
+
+
+def test_a_slow_network_replaces_neighbours_together(tmp_path: Path) -> None:
+    """Within the budget two groups of tokens are looked at, and the reply says that it is reduced."""
+    answer = serve(tmp_path, {"explain": {"budget_seconds": 1e-9}}).ask({"body": b"a dog a cat"}, headers=EXPLAIN)[0]
+    assert (answer.body["steps"], answer.body["reduced"]) == (2, True)
+    assert [one["weight"] for one in answer.body["tokens"]] == [0.0, 0.0, 1.0, 1.0]
 
 
 def test_another_class_can_be_explained(cats: Worker) -> None:
