@@ -43,8 +43,8 @@ def _build(options: argparse.Namespace) -> int:
     _check(options)
     if options.deployed:
         wanted = read_deployment(options.deployment).versions()
-        found = [(find_spec(version.spec or version.model), version.name) for version in wanted]
-        entries = [(spec, version, ensure(spec, version, store)) for spec, version in found]
+        found = dict.fromkeys((version.spec or version.built_as, version.name) for version in wanted)
+        entries = [(spec := find_spec(name), version, ensure(spec, version, store)) for name, version in found]
     else:
         entries = [(spec, version, _build_one(spec, version, store, options)) for spec, version in _asked(options)]
     _show(entries, options.json)

@@ -13,7 +13,7 @@ from rich.table import Table
 from marina.console import err, out, run, step
 from marina.errors import UsageError
 from marina.paths import Store
-from marina.serving.deployment import DeployedVersion
+from marina.serving.deployment import DeployedVersion, Wanted
 from marina.serving.inference import Inference
 from marina.serving.management import Management, Running
 from marina.serving.ports import read_ports
@@ -34,6 +34,7 @@ def parser() -> argparse.ArgumentParser:
     register.add_argument("--workers", type=_positive, help="worker processes (as the spec says)")
     register.add_argument("--batch-size", type=_positive, help="largest batch (as the spec says)")
     register.add_argument("--max-batch-delay", type=_positive, metavar="MS", help="longest wait for a batch (as the spec says)")
+    register.add_argument("--as", dest="name", help="serve it by another name, with workers of its own (the model's)")
     scale = _command(commands, "scale", _scale, "set how many workers a version has, and wait until they are READY")
     scale.add_argument("--workers", type=_positive, required=True, help="worker processes")
     _command(commands, "set-default", _set_default, "make a version answer where a request names none")
@@ -70,9 +71,10 @@ def _act(options: argparse.Namespace) -> int:
 
 def _register(server: Server, options: argparse.Namespace) -> None:
     settings = DeployedVersion(workers=options.workers, batch_size=options.batch_size, max_batch_delay_ms=options.max_batch_delay)
-    with err.status(f"{options.model} {options.version}: waiting for its workers"):
-        bring_into_service(server, options.model, options.version, settings, tick=lambda: None)
-    step(f"{options.model} {options.version}: READY, and answers its sample")
+    wanted = Wanted(options.name or options.model, options.version, settings, of=options.model if options.name else None)
+    with err.status(f"{wanted}: waiting for its workers"):
+        bring_into_service(server, wanted)
+    step(f"{wanted}: READY, and answers its sample")
 
 
 def _scale(server: Server, options: argparse.Namespace) -> None:
@@ -129,7 +131,8 @@ def _row(server: Server, running: Running) -> dict[str, Any]:
 def _describe(server: Server, options: argparse.Namespace) -> None:
     find_running(server, options.model, options.version)
     running = server.management.describe(options.model, options.version)
-    entry = read_index(server.store).models.get(options.model, {}).get(options.version)
+    entries = [entry for versions in read_index(server.store).models.values() for entry in versions.values()]
+    entry = next((one for one in entries if one.archive == running.archive), None)
     description = running.description if isinstance(running.description, dict) else {}
     same = entry is not None and description.get("content_sha256") == entry.content_sha256
     document = _row(server, running) | {

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -235,6 +236,9 @@ class ModelHandler(BaseHandler):
         """Answer the archive's sample, alone and as a full batch, so that the first caller waits no longer than others.
 
         A subclass that does more in ``initialize`` than we do is not ready here, and is left cold.
+
+        Raises:
+            ValueError: it is not answered.
         """
         if not sample or type(self).initialize is not ModelHandler.initialize:
             return
@@ -243,6 +247,8 @@ class ModelHandler(BaseHandler):
             for _ in range(WARM_UPS):
                 batch = Batch(Row({"body": request}, "warm-up") for _ in range(rows))
                 self._settle(batch, self._predict)
+                if refused := [row for row in batch if row.status is not HTTPStatus.OK]:
+                    raise ValueError(f"the archive's own sample is refused: {refused[0].answer['message']}")
 
 
 def _by_row(inputs: Any) -> Iterable[Any]:

@@ -22,6 +22,9 @@ class DeployedModel(Strict):
     """A model, the versions of it that run, and the one that answers where a request names none."""
 
     spec: str | None = Field(None, description="path of the spec's folder, where it is not in model_store/specs")
+    of: str | None = Field(
+        None, description="the model whose archives are served under this name, for example with workers of their own"
+    )
     default: str
     versions: dict[str, DeployedVersion | None] = Field(min_length=1)
 
@@ -40,7 +43,14 @@ class Deployment(Strict):
     def versions(self) -> list[Wanted]:
         """All versions, the default of each model first: TorchServe makes the first one it is given the default."""
         return [
-            Wanted(model, version, version == deployed.default, deployed.spec, settings or DeployedVersion())
+            Wanted(
+                model,
+                version,
+                settings or DeployedVersion(),
+                is_default=version == deployed.default,
+                of=deployed.of,
+                spec=deployed.spec,
+            )
             for model, deployed in self.models.items()
             for version, settings in sorted(deployed.versions.items(), key=lambda item: item[0] != deployed.default)
         ]
@@ -48,13 +58,28 @@ class Deployment(Strict):
 
 @dataclass(frozen=True)
 class Wanted:
-    """One version that should be running."""
+    """One version that should be running.
+
+    Attributes:
+        model: the name that it is served by.
+        name: of the version.
+        settings: what differs from its spec.
+        is_default: whether it answers where a request names no version.
+        of: the model of the store that it is, where that has another name.
+        spec: path of its spec, where that is not ours.
+    """
 
     model: str
     name: str
-    is_default: bool
-    spec: str | None
     settings: DeployedVersion
+    is_default: bool = False
+    of: str | None = None
+    spec: str | None = None
+
+    @property
+    def built_as(self) -> str:
+        """Its model's name in the store."""
+        return self.of or self.model
 
     def __str__(self) -> str:
         return f"{self.model} {self.name}"

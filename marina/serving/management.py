@@ -8,6 +8,7 @@ from typing import Any
 import requests
 
 from marina.errors import MarinaError
+from marina.serving.deployment import Wanted
 
 TIMEOUT_SECONDS = 30
 READY = "READY"
@@ -112,9 +113,14 @@ class Management:
         """One version, with what its handler says of itself; it must have a worker."""
         return _running(self._call("GET", f"/models/{model}/{version}", params={"customized": "true"})[0])
 
-    def register(self, archive: str, workers: int, batch_size: int | None = None, max_batch_delay_ms: int | None = None) -> None:
+    def register(self, archive: str, wanted: Wanted, workers: int) -> None:
         """Register an archive of the store by its file name; its workers start after this returns."""
-        asked = {"batch_size": batch_size, "max_batch_delay": max_batch_delay_ms}
+        settings = wanted.settings
+        asked = {
+            "model_name": wanted.model if wanted.of else None,
+            "batch_size": settings.batch_size,
+            "max_batch_delay": settings.max_batch_delay_ms,
+        }
         given = {name: value for name, value in asked.items() if value is not None}
         self._call("POST", "/models", params={"url": archive, "initial_workers": workers, "synchronous": "false", **given})
 

@@ -84,7 +84,7 @@ def _built(plan: Plan) -> dict[Wanted, Entry]:
     """The entries of all wanted versions, built where they are missing, their digests compared."""
     entries = {}
     for wanted in plan.deployment.versions():
-        entries[wanted] = ensure(find_spec(wanted.spec or wanted.model), wanted.name, plan.store)
+        entries[wanted] = ensure(find_spec(wanted.spec or wanted.built_as), wanted.name, plan.store)
         verified_archive(plan.store, entries[wanted])
     return entries
 
@@ -110,7 +110,7 @@ def _start(plan: Plan, torchserve: TorchServe, stopping: threading.Event) -> Ser
 def _bring_all_into_service(plan: Plan, server: Server, torchserve: TorchServe, stopping: threading.Event) -> None:
     for wanted in plan.deployment.versions():
         with err.status(f"{wanted}: waiting for its workers"):
-            bring_into_service(server, wanted.model, wanted.name, wanted.settings, lambda: _check(torchserve, stopping))
+            bring_into_service(server, wanted, lambda: _check(torchserve, stopping))
         step(f"{wanted}: READY, and answers its sample")
 
 
@@ -180,6 +180,6 @@ def _show(plan: Plan, entries: dict[Wanted, Entry]) -> None:
 
 
 def _sample_path(wanted: Wanted) -> Path:
-    found = find_spec(wanted.spec or wanted.model)
+    found = find_spec(wanted.spec or wanted.built_as)
     path = found.beside(found.spec.sample.request)
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from marina.errors import MarinaError
 from marina.paths import Store
-from marina.serving.deployment import DeployedVersion
+from marina.serving.deployment import Wanted
 from marina.serving.inference import Inference
 from marina.serving.management import Management, Refused, Running
 from marina.serving.polling import wait_for
@@ -28,29 +28,27 @@ class Server:
     store: Store
 
 
-def bring_into_service(server: Server, model: str, version: str, settings: DeployedVersion, tick: Callable[[], None]) -> None:
+def bring_into_service(server: Server, wanted: Wanted, tick: Callable[[], None] = lambda: None) -> None:
     """Register a version of the store and see that it answers.
 
     Args:
         server: where.
-        model: its name.
-        version: which of it.
-        settings: what differs from its spec.
+        wanted: which.
         tick: called at each look while waiting; what it raises ends the wait.
 
     Raises:
         MarinaError: it was not built, is not what was built, or does not come into service; it is taken back then.
     """
-    entry = find_entry(server.store, model, version)
+    entry = find_entry(server.store, wanted.built_as, wanted.name)
     verified_archive(server.store, entry)
-    workers = settings.workers or entry.serving.workers
-    server.management.register(entry.archive, workers, settings.batch_size, settings.max_batch_delay_ms)
+    workers = wanted.settings.workers or entry.serving.workers
+    server.management.register(entry.archive, wanted, workers)
     try:
-        wait_until_ready(server, model, version, tick)
-        check_sample(server, model, version, entry)
+        wait_until_ready(server, wanted.model, wanted.name, tick)
+        check_sample(server, wanted.model, wanted.name, entry)
     except MarinaError:
         with contextlib.suppress(MarinaError):
-            take_out_of_service(server, model, version)
+            take_out_of_service(server, wanted.model, wanted.name)
         raise
 
 

@@ -69,6 +69,18 @@ def test_a_model_goes_through_its_life(own: Serving) -> None:
     assert ("brightness", "2") not in registered(own)
 
 
+def test_a_version_can_be_served_under_a_second_name(own: Serving) -> None:
+    """With workers of its own, so that what is asked there, as explanations, holds up nobody who asks the first name."""
+    assert register_model(own, "register", "digits", "2.0", "--as", "digits-explained", "--workers", "1").code == 0
+    assert registered(own)["digits-explained", "2.0"]["archive"] == registered(own)["digits", "2.0"]["archive"]
+    described = json.loads(register_model(own, "describe", "digits-explained", "2.0").out)
+    assert described["is_what_the_store_has"] is True
+    answer = own.ask("/explanations/digits-explained", SAMPLE.read_bytes())
+    assert (answer.status_code, answer.headers["x-model-version"], answer.json()["label"]) == (200, "2.0", "7")
+    assert register_model(own, "unregister", "digits-explained", "2.0").code == 0
+    assert ("digits", "2.0") in registered(own)
+
+
 def test_an_archive_registered_twice_is_one_line(own: Serving) -> None:
     """TorchServe's own words, and the running version stays."""
     done = register_model(own, "register", "digits", "1.0")

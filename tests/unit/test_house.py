@@ -93,7 +93,7 @@ def test_specs_of_ours_are_valid(name: str) -> None:
 def test_the_deployment_names_specs_that_exist() -> None:
     """deployment.yaml is valid, and its models and versions have specs."""
     for wanted in read_deployment(paths.DEPLOYMENT).versions():
-        assert wanted.name in find_spec(wanted.model).spec.versions
+        assert wanted.name in find_spec(wanted.built_as).spec.versions
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from handlerkit import ModelHandler, Row, UnprocessableInput
 from ts.torch_handler.base_handler import BaseHandler
-from workers import Worker, config, traced
+from workers import Worker, config, image_classifier, traced
 
 
 class Doubler(ModelHandler):
@@ -179,3 +179,13 @@ def test_an_unfinished_handler_says_what_is_missing(tmp_path: Path, caplog: pyte
     answer = Worker(Empty(), traced(tmp_path, Twice(), (1,)), config()).ask({"body": 1})[0]
     assert answer.status == 500
     assert "Empty defines neither preprocess_row nor preprocess" in caplog.text
+
+
+def test_an_archive_that_refuses_its_own_sample_does_not_load(tmp_path: Path) -> None:
+    """Better no worker than one whose first caller finds out."""
+    settings = config({"size": [4, 4], "mode": "L"})
+    settings["handlerkit"]["sample"] = {"request": "sample.png"}
+    folder = traced(tmp_path, torch.nn.Flatten(), (1, 4, 4))
+    (folder / "sample.png").write_bytes(b"no image")
+    with pytest.raises(ValueError, match="the archive's own sample is refused: Not an image that can be read"):
+        Worker(image_classifier(), folder, settings)

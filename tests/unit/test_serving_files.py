@@ -121,6 +121,14 @@ def test_the_default_version_is_registered_first(tmp_path: Path) -> None:
     assert wanted[0].settings.workers == 3
 
 
+def test_a_model_can_be_served_under_a_second_name(tmp_path: Path) -> None:
+    """With workers of its own, for example for explanations."""
+    text = "models: {m: {default: '1', versions: {'1': }}, m-explained: {of: m, default: '1', versions: {'1': {workers: 2}}}}"
+    (tmp_path / "d.yaml").write_text(text)
+    wanted = read_deployment(tmp_path / "d.yaml").versions()
+    assert [(one.model, one.built_as) for one in wanted] == [("m", "m"), ("m-explained", "m")]
+
+
 def test_the_sockets_folder_stays_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker's socket may have a path of 108 characters, however long TMPDIR is."""
     long = tmp_path / ("x" * 100)
