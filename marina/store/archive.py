@@ -75,9 +75,10 @@ def model_config(found: SpecFile, version: str, labels: Entries | None) -> dict[
         "responseTimeout": serving.response_timeout_s,
         "handlerkit": {
             "runtime": wanted.runtime,
-            "running": wanted.model_dump(
-                include={"precision", "channels_last", "compile", "threads", "device"}, exclude_none=True
-            ),
+            "running": {
+                "method": wanted.called,
+                **wanted.model_dump(include={"precision", "channels_last", "compile", "threads", "device"}, exclude_none=True),
+            },
             "limits": found.spec.limits.model_dump(exclude_none=True),
             "options": found.spec.options,
             "labels": labels or [],

@@ -12,6 +12,8 @@ from marina.errors import MarinaError
 from marina.store.index import Parity
 from marina.store.sources import Network
 
+SEED = 0  # as in preflight_worker.py
+
 
 def compare(network: Network, pairs: list[tuple[tuple[torch.Tensor, ...], Any]], tolerance: float) -> Parity:
     """Compare outputs of an archive with those of the eager network on the same inputs.
@@ -35,8 +37,10 @@ def compare(network: Network, pairs: list[tuple[tuple[torch.Tensor, ...], Any]],
 
 
 def _run(network: Network, inputs: tuple[torch.Tensor, ...]) -> Any:
+    """The network's output; what it draws at random is what preflight drew, after the same seed."""
+    torch.manual_seed(SEED)
     try:
-        return network.module(*inputs)
+        return network.served(*inputs)
     except Exception as error:  # the network is the person's own code: anything can come out of it
         shapes = [list(one.shape) for one in inputs]
         raise MarinaError(

@@ -19,6 +19,7 @@ from ts.model_loader import TsModelLoader
 from ts.service import Service
 
 BATCH = 8
+SEED = 0  # as in parity.py: a network that draws random numbers draws the same there
 NO_INPUT = b"\xff no input of any model: no image, no JSON, no text in UTF-8"
 
 
@@ -55,16 +56,6 @@ def network_pairs(service: Service, folder: Path) -> Pairs:
     return [(one, _run(runtime, one)) for one in inputs] if runtime else []
 
 
-def _run(runtime: Any, inputs: tuple[torch.Tensor, ...]) -> Any:
-    try:
-        return _kept(runtime.run(*inputs))
-    except Exception as error:
-        shapes = [list(one.shape) for one in inputs]
-        raise RuntimeError(
-            f"the network does not run on inputs of shape {shapes}: {' '.join(str(error).split())[:200]}"
-        ) from error
-
-
 def sample_pair(service: Service, request: bytes) -> Pairs:
     """The network's input that the handler makes of the sample, and its output."""
     handler = service._entry_point.__self__
@@ -76,7 +67,7 @@ def sample_pair(service: Service, request: bytes) -> Pairs:
     inputs = inputs if isinstance(inputs, tuple) else (inputs,)
     if not all(isinstance(one, torch.Tensor) for one in inputs):
         return []
-    return [(tuple(one.cpu() for one in inputs), _kept(handler.runtime.run(*inputs)))]
+    return [(tuple(one.cpu() for one in inputs), _run(handler.runtime, inputs))]
 
 
 def main(folder: Path, metrics_config: str) -> None:
@@ -92,6 +83,17 @@ def main(folder: Path, metrics_config: str) -> None:
     }
     torch.save(sample_pair(service, sample) + network_pairs(service, folder), folder / "outputs.pt")
     (folder / "report.json").write_text(json.dumps(report), encoding="utf-8")
+
+
+def _run(runtime: Any, inputs: tuple[torch.Tensor, ...]) -> Any:
+    torch.manual_seed(SEED)
+    try:
+        return _kept(runtime.run(*inputs))
+    except Exception as error:
+        shapes = [list(one.shape) for one in inputs]
+        raise RuntimeError(
+            f"the network does not run on inputs of shape {shapes}: {' '.join(str(error).split())[:200]}"
+        ) from error
 
 
 def _kept(output: Any) -> Any:

@@ -26,9 +26,11 @@ from marina.paths import Store
 from marina.store import torchvision_networks
 from marina.store.index import Weights
 from marina.store.labels import Entries, read_labels
+from marina.store.served import Served, check_method
 from marina.store.spec import SpecFile, Version
 
 SEED = 2026
+LIGHTNING = "pytorch-lightning_version"  # stands in every checkpoint of a Trainer, beside its state dict
 Progress = Callable[[int, int], None]
 
 
@@ -48,12 +50,19 @@ class Network:
         module: in evaluation mode, on the CPU.
         source_code: of a Python file that defines it, for eager archives.
         labels: that came with it, if any.
+        method: the one of the module that is served.
     """
 
     module: nn.Module
     source_code: str
     weights: Weights
     labels: Entries | None
+    method: str = "forward"
+
+    @property
+    def served(self) -> nn.Module:
+        """The module, or one whose forward is the method that is served."""
+        return self.module if self.method == "forward" else Served(self.module, self.method)
 
 
 def load_network(found: SpecFile, version: str, store: Store, choice: WeightsChoice, progress: Progress) -> Network:
@@ -67,6 +76,7 @@ def load_network(found: SpecFile, version: str, store: Store, choice: WeightsCho
     torch.manual_seed(SEED)
     source_code = _source_code(found, wanted)
     module = _module_of(source_code, found)
+    check_method(module, wanted.method, len(found.spec.tensors), found.spec.name)
     if choice.random:
         weights = Weights(source="random", name=f"seed {SEED}", sha256=_digest_of_state(module))
     elif choice.file:
@@ -75,7 +85,8 @@ def load_network(found: SpecFile, version: str, store: Store, choice: WeightsCho
         weights = _load_torchvision(module, wanted)
     else:
         weights = _load_trained(module, found, version, store, progress)
-    return Network(module.eval(), source_code, weights, read_labels(found) or torchvision_networks.labels_of(wanted.source))
+    labels = read_labels(found) or torchvision_networks.labels_of(wanted.source)
+    return Network(module.eval(), source_code, weights, labels, wanted.method)
 
 
 def load_module(path: Path) -> ModuleType:
@@ -125,6 +136,9 @@ def _module_of(source_code: str, found: SpecFile) -> nn.Module:
     linecache.cache[file] = (len(source_code), None, source_code.splitlines(keepends=True), file)  # torch.jit.script reads it
     try:
         exec(compile(source_code, file, "exec"), namespace.__dict__)  # noqa: S102 - the person's own network
+    except ModuleNotFoundError as error:
+        missing = f"{error}; install the package that has it, for example by: pip install {error.name}"
+        raise UsageError(f"{found.spec.name}: the network does not import: ModuleNotFoundError: {missing}") from error
     except Exception as error:
         raise UsageError(f"{found.spec.name}: the network does not import: {type(error).__name__}: {error}") from error
     classes = [
@@ -149,6 +163,8 @@ def _load_file(module: nn.Module, path: Path, version: Version) -> Weights:
     except Exception as error:
         reason = f"required a state dict saved by torch.save; this is none ({type(error).__name__})"
         raise UsageError(f"--weights {path}: {reason}") from error
+    if isinstance(state, dict) and LIGHTNING in state:
+        state = state["state_dict"]
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise UsageError(f"--weights {path}: required a state dict (names and tensors), found {type(state).__name__}")
     _fill(module.get_submodule("network") if version.source.torchvision else module, state, f"--weights {path}")

@@ -12,6 +12,7 @@ from marina.errors import UsageError
 from marina.reading import Strict, nearest_of, read_yaml
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+METHOD = r"^[A-Za-z_]\w*$"
 FILE_NAME = "model.yaml"
 
 
@@ -36,6 +37,9 @@ class Version(Strict):
 
     source: Source
     runtime: Literal["eager", "torchscript", "export", "aotinductor", "onnx", "openvino"]
+    method: str = Field(
+        "forward", pattern=METHOD, description="of the network, that is served; as a LightningModule's predict_step"
+    )
     precision: Literal["fp32", "bf16"] = "fp32"
     channels_last: bool = Field(False, description="lay images out with their channels last; faster on most CPUs")
     compile: bool = Field(False, description="with runtime eager: torch.compile, when a worker first runs it")
@@ -43,6 +47,11 @@ class Version(Strict):
     threads: PositiveInt | None = Field(None, description="of one worker; the cores divided by its workers")
     device: Literal["cpu", "cuda"] | None = Field(None, description="what is assigned by TorchServe")
     tolerance: PositiveFloat | None = Field(None, description="in place of the spec's")
+
+    @property
+    def called(self) -> str:
+        """The method that a worker calls: exporters that do not keep the network's code make a ``forward`` of any."""
+        return self.method if self.runtime == "eager" or self.script else "forward"
 
 
 class TensorSpec(Strict):

@@ -31,6 +31,7 @@ class Task:
 TASKS = [
     Task("wine", "wine.json", b'{"data": [1, 2, 3]}', 422),
     Task("docstrings", "docstring.txt", b"\xff\xfe", 422),
+    Task("digits-mc", "five.png", b"no image", 422),
 ]
 
 

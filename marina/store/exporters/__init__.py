@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 import importlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from marina.errors import MarinaError, UsageError
+from marina.store.served import draws_random_numbers
 from marina.store.sources import SEED, Network
 from marina.store.spec import TensorSpec, Version
 
@@ -19,6 +20,7 @@ BATCHES = (1, 2, 8)
 DTYPES = {"float32": torch.float32, "int64": torch.int64, "uint8": torch.uint8}
 AT_LOAD = ("eager", "openvino")  # these bring the network to its precision when a worker loads it
 LAID_OUT = ("eager", "torchscript", "export", "aotinductor")  # these know torch's memory formats
+DRAWN = ("eager", "torchscript", "export", "aotinductor")  # these draw random numbers as torch does, after torch's seed
 Inputs = tuple[torch.Tensor, ...]
 Free = tuple[tuple[int, ...], ...]  # for each input, its dimensions whose size may vary; 0, the rows, is always one
 
@@ -47,10 +49,12 @@ def export_network(network: Network, version: Version, tensors: dict[str, Tensor
     shapes = [list(one.shape) for one in example]
     try:
         with torch.no_grad():
-            module(*example)
+            prepared = replace(network, module=module)
+            _check_random(version, draws_random_numbers(prepared.served, example))
             export = exporter.script if version.script else exporter.export
-            prepared = Network(module, network.source_code, network.weights, network.labels)
             made: Exported = export(prepared, example, free, folder)
+    except UsageError:
+        raise
     except Exception as error:  # the network is the person's own code: anything can come out of it
         reason = " ".join(str(error).split())[:300]
         raise MarinaError(
@@ -92,6 +96,15 @@ def _check(version: Version) -> None:
         raise UsageError(f"runtime {runtime}: script goes with runtime torchscript")
     if version.compile and runtime != "eager":
         raise UsageError(f"runtime {runtime}: compile goes with runtime eager; aotinductor compiles at build")
+
+
+def _check_random(version: Version, draws: bool) -> None:
+    """Refuse to ship dropout that would not be there, or could not be compared."""
+    if draws and version.runtime not in DRAWN:
+        reason = f"{version.method} draws random numbers, and this runtime silently leaves dropout out"
+        raise UsageError(f"runtime {version.runtime}: {reason}; use one of {', '.join(DRAWN)}")
+    if draws and version.compile:
+        raise UsageError(f"compile: {version.method} draws random numbers, and torch.compile draws others; leave compile out")
 
 
 def _prepared(module: nn.Module, version: Version, example: Inputs) -> tuple[nn.Module, Inputs]:

@@ -15,8 +15,7 @@ from marina.store.sources import Network
 def export(network: Network, example: Inputs, free: Free, folder: Path) -> Exported:
     """Compile the program, with its weights folded in."""
     program = program_of(network, example, free)
+    settings = {"freezing": True, "fallback_random": True}  # random numbers, if any, are torch's own
     with err.status("compiling, up to a minute"):
-        torch._inductor.aoti_compile_and_package(
-            program, package_path=str(folder / "model.pt2"), inductor_configs={"freezing": True}
-        )
+        torch._inductor.aoti_compile_and_package(program, package_path=str(folder / "model.pt2"), inductor_configs=settings)
     return Exported(folder, "model.pt2")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import torch
@@ -20,5 +21,9 @@ def export(network: Network, example: Inputs, free: Free, folder: Path) -> Expor
 def program_of(network: Network, example: Inputs, free: Free) -> ExportedProgram:
     """The network's graph, for any number of rows and any of the sizes that are free."""
     rows = torch.export.Dim("rows", min=1)
-    shapes = tuple({one: rows if one == 0 else torch.export.Dim.DYNAMIC for one in dimensions} for dimensions in free)
-    return torch.export.export(network.module, example, dynamic_shapes=shapes, strict=True)
+    shapes = torch.export.ShapesCollection()
+    for one, dimensions in zip(example, free, strict=True):
+        shapes[one] = {number: rows if number == 0 else torch.export.Dim.DYNAMIC for number in dimensions}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "While compiling, we found certain side effects")  # as self.dropout.train()
+        return torch.export.export(network.served, example, dynamic_shapes=shapes, strict=True)

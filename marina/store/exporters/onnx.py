@@ -21,7 +21,7 @@ def export(network: Network, example: Inputs, free: Free, folder: Path) -> Expor
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter announces its successor, which keeps the place it ran in
         torch.onnx.export(
-            network.module,
+            network.served,
             example,
             str(path),
             input_names=names,

@@ -9,6 +9,7 @@ import openvino
 import torch
 
 from marina.store.exporters import Exported, Free, Inputs
+from marina.store.exporters.torchscript import readable
 from marina.store.sources import Network
 
 
@@ -16,7 +17,7 @@ def export(network: Network, example: Inputs, free: Free, folder: Path) -> Expor
     """Write ``model.xml`` and ``model.bin`` in full precision; a worker chooses its own."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        traced = torch.jit.trace(network.module, example)
+        traced = torch.jit.trace(readable(network.served), example)
         shapes = [
             openvino.PartialShape([-1 if number in dimensions else size for number, size in enumerate(one.shape)])
             for one, dimensions in zip(example, free, strict=True)
