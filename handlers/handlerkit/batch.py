@@ -24,6 +24,7 @@ class Row(dict[str, Any]):
         status: of the answer; None while there is none.
         answer: a JSON value, text or bytes.
         content_type: of text or bytes, where the handler says it.
+        kept: what ``preprocess_row`` learned of the row and ``postprocess_row`` needs, such as where an image was placed.
     """
 
     def __init__(self, parts: Mapping[str, Any], request_id: str = "", headers: Mapping[str, Any] | None = None) -> None:
@@ -33,6 +34,7 @@ class Row(dict[str, Any]):
         self.status: HTTPStatus | None = None
         self.answer: Any = None
         self.content_type: str | None = None
+        self.kept: Any = None
 
     @property
     def kind(self) -> Kind:

@@ -13,7 +13,8 @@ from handlerkit.options import OptionError, read_options
 from handlerkit.runtimes import Runtime
 
 # Methods by what is explained, the preferred ones first.
-IMAGE_METHODS = ("integrated_gradients", "saliency", "grad_cam", "occlusion", "feature_ablation", "kernel_shap")
+PERTURBATIONS = ("occlusion", "feature_ablation", "kernel_shap")
+IMAGE_METHODS = ("integrated_gradients", "saliency", "grad_cam", *PERTURBATIONS)
 TOKEN_METHODS = ("layer_integrated_gradients", "feature_ablation")
 FEATURE_METHODS = ("integrated_gradients", "feature_ablation")
 

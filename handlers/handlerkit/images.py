@@ -15,6 +15,7 @@ from handlerkit.errors import PayloadTooLarge, UnprocessableInput
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
 MEGA = 1_000_000
+ORIENTATION, SIDEWAYS = 0x0112, (5, 6, 7, 8)  # of EXIF
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,11 @@ def picture(content: bytes, options: ImageOptions) -> Image.Image:
 
 def decode(content: bytes, options: ImageOptions) -> Image.Image:
     """The image upright, in the options' mode, transparency on white. Raises as ``read_image`` does."""
+    return decode_sized(content, options)[0]
+
+
+def decode_sized(content: bytes, options: ImageOptions) -> tuple[Image.Image, tuple[int, int]]:
+    """The image as ``decode`` gives it, and its width and height as it was sent, upright: a JPEG may be decoded smaller."""
     try:
         image = Image.open(io.BytesIO(content), formats=FORMATS)
     except Image.DecompressionBombError as error:
@@ -102,9 +108,11 @@ def decode(content: bytes, options: ImageOptions) -> Image.Image:
         raise PayloadTooLarge(
             f"The image has {image.width} x {image.height} pixels; the limit is {options.max_megapixels:g} megapixels."
         )
+    sent = image.size
     try:
         _decode_small(image, options)
-        return _eight_bits(_flat(ImageOps.exif_transpose(image))).convert(options.mode)
+        upright = _eight_bits(_flat(ImageOps.exif_transpose(image))).convert(options.mode)
+        return upright, sent[::-1] if image.getexif().get(ORIENTATION) in SIDEWAYS else sent
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise UnprocessableInput(f"The {image.format} image is damaged: {error}.") from error
 
@@ -122,9 +130,17 @@ def fit(image: Image.Image, options: ImageOptions) -> Image.Image:
 
 
 def to_tensor(image: Image.Image, options: ImageOptions) -> torch.Tensor:
+    """float32, shape [channels, height, width], on the options' ground and normalised by their mean and std."""
+    return normalised(on_ground(image, options), options)
+
+
+def on_ground(image: Image.Image, options: ImageOptions) -> Image.Image:
+    """The image, inverted where the options want a dark ground and its border is light."""
+    return ImageOps.invert(image) if options.ground == "dark" and _border_is_light(image) else image
+
+
+def normalised(image: Image.Image, options: ImageOptions) -> torch.Tensor:
     """float32, shape [channels, height, width], normalised by the options' mean and std."""
-    if options.ground == "dark" and _border_is_light(image):
-        image = ImageOps.invert(image)
     pixels = torch.from_numpy(np.array(image, dtype=np.float32) / 255)
     pixels = pixels.unsqueeze(0) if pixels.ndim == 2 else pixels.permute(2, 0, 1)
     mean, std = (torch.tensor(values).reshape(-1, 1, 1) for values in (options.mean, options.std))

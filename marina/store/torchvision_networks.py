@@ -7,7 +7,7 @@ from typing import Any
 from marina.errors import MarinaError, UsageError
 from marina.reading import nearest_of
 from marina.store.labels import Entries
-from marina.store.spec import Source
+from marina.store.spec import Source, Version
 
 CLASSIFICATION = '''"""torchvision's {name}, without weights: those are in the archive's serialised file."""
 
@@ -27,6 +27,64 @@ class Network(nn.Module):
         return self.network(images)
 '''
 
+DETECTION = '''"""torchvision's {name}, without weights: those are in the archive's serialised file."""
+
+import torch
+from torch import Tensor, nn
+from torchvision.models import get_model
+
+
+class Network(nn.Module):
+    """What is in images of shape [rows, 3, height, width], each of the images with 100 candidates, the best first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = get_model("{name}", weights=None, weights_backbone=None)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Boxes [rows, 100, 4], scores [rows, 100] and labels [rows, 100]; where there are fewer the rest is 0."""
+        if torch.jit.is_scripting():
+            found = self.network(list(images.unbind(0)))[1]
+        else:
+            found = self.network(list(images.unbind(0)))
+        boxes, scores, labels = [], [], []
+        for one in found:
+            free = 100 - min(100, one["scores"].shape[0])
+            boxes.append(nn.functional.pad(one["boxes"][:100], [0, 0, 0, free]))
+            scores.append(nn.functional.pad(one["scores"][:100], [0, free]))
+            labels.append(nn.functional.pad(one["labels"][:100], [0, free]))
+        return torch.stack(boxes), torch.stack(scores), torch.stack(labels)
+'''
+
+OF_A_TRACE = "goes by a trace, which keeps the number of images that it was made with"
+OF_A_GRAPH = "goes by torch.export, which cannot follow a number of boxes that depends on the image"
+NOT_FOR_DETECTION = {"export": OF_A_GRAPH, "aotinductor": OF_A_GRAPH, "onnx": OF_A_TRACE, "openvino": OF_A_TRACE}
+
+
+def is_detector(name: str) -> bool:
+    """Whether torchvision's network ``name`` finds boxes; it then answers with dictionaries, one for each image."""
+    from torchvision.models import get_model_builder
+
+    return ".detection." in str(get_model_builder(name).__module__)
+
+
+def check_runtime(version: Version) -> None:
+    """See that a version's runtime can carry its network of torchvision.
+
+    Raises:
+        UsageError: it cannot: the reason, and what can.
+    """
+    name = version.source.torchvision
+    if name is None or not is_detector(name):
+        return
+    instead = f"for torchvision's {name} choose runtime torchscript with script: true, or eager"
+    if version.runtime in NOT_FOR_DETECTION:
+        raise UsageError(f"runtime {version.runtime}: {NOT_FOR_DETECTION[version.runtime]}; {instead}")
+    if version.runtime == "torchscript" and not version.script:
+        raise UsageError(f"runtime torchscript: without script: true it {OF_A_TRACE}; {instead}")
+    if version.precision == "bf16":
+        raise UsageError(f"precision bf16: torchvision's {name} drops overlapping boxes in fp32 alone; use precision fp32")
+
 
 def source_code(name: str) -> str:
     """A Python file with the network ``name`` as its ``self.network``.
@@ -38,7 +96,7 @@ def source_code(name: str) -> str:
 
     if name not in list_models():
         raise UsageError(f"torchvision has no network '{name}': {nearest_of(name, list_models())}")
-    return CLASSIFICATION.format(name=name)
+    return (DETECTION if is_detector(name) else CLASSIFICATION).format(name=name)
 
 
 def weights_of(source: Source) -> Any:

@@ -1,4 +1,4 @@
-"""The spec digits-mc, and what it takes to serve a LightningModule's own method."""
+"""The spec digits_mc, and what it takes to serve a LightningModule's own method."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def built(capture: pytest.CaptureFixture[str], model: Path, folder: Path, *argum
 
 def test_the_spread_of_digits_mc_tells_what_it_never_saw(tmp_path: Path) -> None:
     """Trained on 0 to 7: of 8 and 9 the spread is larger (AUROC above 0.8), and of ten known digits nine are named rightly."""
-    done = run_script("build_mar", "digits-mc", "--store", tmp_path / "store", "--json")
+    done = run_script("build_mar", "digits_mc", "--store", tmp_path / "store", "--json")
     assert done.code == 0, done.err
     entries = json.loads(done.out)
     assert [(one["version"], one["runtime"]) for one in entries] == [("1", "torchscript"), ("2", "export")]
@@ -85,7 +85,7 @@ def _ask_held_out(archive: Path, folder: Path) -> list[tuple[str, dict[str, Any]
     config = YAML(typ="safe", pure=True).load((folder / "model-config.yaml").read_text())
     threads = torch.get_num_threads()
     worker = Worker(LightningModuleClassifier(), folder, config)
-    pairs = list(load_module(find_spec("digits-mc").beside("training.py")).held_out())
+    pairs = list(load_module(find_spec("digits_mc").beside("training.py")).held_out())
     answers = worker.ask(*({"body": request} for request, _ in pairs))
     torch.set_num_threads(threads)
     return [(digit, answer.body[0]) for (_, digit), answer in zip(pairs, answers, strict=True)]

@@ -31,7 +31,8 @@ class Task:
 TASKS = [
     Task("wine", "wine.json", b'{"data": [1, 2, 3]}', 422),
     Task("docstrings", "docstring.txt", b"\xff\xfe", 422),
-    Task("digits-mc", "five.png", b"no image", 422),
+    Task("digits_mc", "five.png", b"no image", 422),
+    Task("digit_scenes", "sevens.png", b"no image", 422),
 ]
 
 

@@ -20,7 +20,7 @@ class TorchScriptRuntime:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=FutureWarning)  # deprecated since torch 2.11, works in 2.15
             warnings.filterwarnings("ignore", category=DeprecationWarning)
-            self.model = torch.jit.load(setting.path, map_location=setting.device).eval()
+            self.model = _load(setting).eval()
         self._setting = setting
         self._method = getattr(self.model, setting.method)
 
@@ -32,3 +32,14 @@ class TorchScriptRuntime:
         """See ``Runtime``."""
         with torch.no_grad():  # not inference_mode: what a network caches in it, an explanation could not differentiate
             return self(*inputs)
+
+
+def _load(setting: Setting) -> Any:
+    try:
+        return torch.jit.load(setting.path, map_location=setting.device)
+    except RuntimeError as error:
+        if "torchvision::" not in str(error):
+            raise
+        import torchvision  # noqa: F401 - brings the operators that a detector of torchvision calls, and only such a one
+
+        return torch.jit.load(setting.path, map_location=setting.device)

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from marina.errors import MarinaError, UsageError
+from marina.store import torchvision_networks
 from marina.store.served import draws_random_numbers
 from marina.store.sources import SEED, Network
 from marina.store.spec import TensorSpec, Version
@@ -96,6 +97,7 @@ def _check(version: Version) -> None:
         raise UsageError(f"runtime {runtime}: script goes with runtime torchscript")
     if version.compile and runtime != "eager":
         raise UsageError(f"runtime {runtime}: compile goes with runtime eager; aotinductor compiles at build")
+    torchvision_networks.check_runtime(version)
 
 
 def _check_random(version: Version, draws: bool) -> None:

@@ -1,4 +1,4 @@
-"""The network of digits-mc 1 and 2."""
+"""The network of digits_mc 1 and 2."""
 
 import torch
 from lightning import LightningModule

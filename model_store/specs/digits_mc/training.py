@@ -1,4 +1,4 @@
-"""Train the network of digits-mc with Lightning's Trainer on the digits 0 to 7 alone, on a fixed split from a fixed seed.
+"""Train the network of digits_mc with Lightning's Trainer on the digits 0 to 7 alone, on a fixed split from a fixed seed.
 
 The data is scikit-learn's, as of the spec digits: 1,797 images of 8 x 8 pixels. Of 0 to 7 one in five is held out; of 8 and 9
 all are: the network has never seen their like, and should say so.

@@ -1,0 +1,128 @@
+"""The spec digit_scenes: a detector that trains in seconds, the same by every runtime, measured on digits it never saw."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from ruamel.yaml import YAML
+from scripts_of_ours import run_script
+
+from marina import paths
+from marina.store.exporters import RUNTIMES
+from marina.store.sources import load_module
+from marina.store.spec import find_spec
+
+SPEC = paths.SPECS / "digit_scenes"
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("store")
+
+
+@pytest.fixture(scope="module")
+def built(store: Path) -> list[dict[str, Any]]:
+    """Both versions, trained and built here."""
+    done = run_script("build_mar", "digit_scenes", "--store", store, "--json")
+    assert done.code == 0, done.err
+    entries: list[dict[str, Any]] = json.loads(done.out)
+    return entries
+
+
+@pytest.mark.timeout(700)  # trains twice
+def test_digit_scenes_is_built_in_both_versions(built: list[dict[str, Any]]) -> None:
+    """TorchScript and ONNX find held-out digits in 200 scenes, and find them as the eager network does."""
+    assert [(one["version"], one["runtime"]) for one in built] == [("1", "torchscript"), ("2", "onnx")]
+    for one in built:
+        assert one["accuracy"]["metric"] == "mAP@0.5"
+        assert one["accuracy"]["value"] > 0.9
+        assert one["accuracy"]["requests"] == 200
+        assert one["parity"]["largest_difference"] <= one["parity"]["tolerance"] == 1e-3
+
+
+@pytest.mark.timeout(700)
+@pytest.mark.parametrize("runtime", [name for name in RUNTIMES if name not in ("torchscript", "onnx")])
+def test_every_other_runtime_finds_the_same(built: list[dict[str, Any]], store: Path, tmp_path: Path, runtime: str) -> None:
+    """Boxes, scores and labels of the trained network, for batches of 1, 2 and 8: within a thousandth of a pixel."""
+    (weights,) = (store / "weights").glob("digit_scenes-1-*.pt")
+    folder = tmp_path / "digit_scenes"
+    folder.mkdir()
+    for name in ("network.py", "training.py", "sevens.png"):
+        (folder / name).write_bytes((SPEC / name).read_bytes())
+    yaml = YAML(typ="safe", pure=True)
+    spec = yaml.load(SPEC / "model.yaml") | {"versions": {"1": {"source": {"network": "network.py"}, "runtime": runtime}}}
+    yaml.dump(spec, folder / "model.yaml")
+    done = run_script("build_mar", folder, "--weights", weights, "--store", tmp_path / "store", "--json")
+    assert done.code == 0, done.err
+    (entry,) = json.loads(done.out)
+    assert entry["runtime"] == runtime
+    assert entry["parity"]["compared_rows"] == 12
+    assert entry["parity"]["largest_difference"] <= 1e-3
+    assert entry["accuracy"]["value"] == pytest.approx(built[0]["accuracy"]["value"], abs=0.002)
+
+
+def test_a_worker_of_a_detector_imports_no_torchvision(built: list[dict[str, Any]], store: Path, tmp_path: Path) -> None:
+    """Boxes are compared, dropped and drawn without it; Captum comes with the first explanation."""
+    zipfile.ZipFile(store / "archives" / built[0]["archive"]).extractall(tmp_path)
+    code = (
+        "import json, sys; sys.argv = ['', '', '']\n"
+        "from pathlib import Path\n"
+        "from marina.store.preflight_worker import load\n"
+        "from marina.paths import METRICS_CONFIG\n"
+        f"load(Path({str(tmp_path)!r}), str(METRICS_CONFIG))\n"
+        "print(json.dumps(sorted(sys.modules)))"
+    )
+    surroundings = os.environ | {"PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=surroundings, check=True
+    )
+    loaded = json.loads(done.stdout.splitlines()[-1])
+    assert "object_detector" in loaded
+    assert not [name for name in loaded if name.startswith(("torchvision", "captum", "onnxruntime", "openvino"))]
+
+
+def test_held_out_scenes_have_digits_that_training_never_sees() -> None:
+    """The split is by digit, before any is pasted, and what is drawn in a box is the digit it is said to be."""
+    training = load_module(SPEC / "training.py")
+    (known, _), (unknown, _) = training.digits()
+    assert (len(known), len(unknown)) == (1437, 360)
+    assert not {image.tobytes() for image in known} & {image.tobytes() for image in unknown}
+    for scene in training.scenes(training.digits()[1], 20, 1):
+        for left, top, right, bottom in scene.boxes:
+            inside = scene.image[int(top) : int(bottom), int(left) : int(right)]
+            assert inside.mean() > np.median(scene.image) + 0.1
+
+
+def test_the_options_fit_the_training() -> None:
+    """Requests have the size of what was trained on."""
+    found = find_spec("digit_scenes")
+    training = load_module(found.beside("training.py"))
+    assert found.spec.options["size"] == [training.SIDE, training.SIDE]
+    assert [one.shape for one in found.spec.tensors.values()] == [[1, training.SIDE, training.SIDE]]
+
+
+def answer(label: str, probability: float, box: Sequence[float]) -> dict[str, Any]:
+    return {"label": label, "probability": probability, "box": box}
+
+
+def test_mean_average_precision_is_the_textbooks() -> None:
+    """By hand: "1" has hit, miss, hit of three boxes (1/3 + 1/3 · 2/3); "2" is found once, and once more in vain."""
+    measure = load_module(SPEC / "training.py").measure
+    ones, two = [[0, 0, 10, 10], [20, 20, 30, 30], [50, 50, 60, 60]], [0, 0, 8, 8]
+    scenes = [
+        ({"boxes": ones, "labels": ["1"] * 3}, [answer("1", 0.9, [0, 0, 10, 9]), answer("1", 0.8, [0, 30, 10, 40])]),
+        ({"boxes": [two], "labels": ["2"]}, [answer("2", 0.7, two), answer("2", 0.6, two), answer("9", 0.9, two)]),
+    ]
+    scenes[0][1].append(answer("1", 0.7, [20, 20, 30, 30]))
+    assert measure(scenes) == ("mAP@0.5", pytest.approx(((1 / 3 + 1 / 3 * 2 / 3) + 1) / 2))
+    assert measure([(scenes[0][0], [])]) == ("mAP@0.5", 0.0)
+    assert measure([(scenes[1][0], [answer("2", 0.7, [0, 0, 8, 3.9])])]) == ("mAP@0.5", 0.0)
