@@ -50,7 +50,7 @@ SPEC: dict[str, Any] = {
 }
 
 
-def write_model(folder: Path, files: dict[str, str] | None = None, **changes: Any) -> Path:
+def write_model(folder: Path, files: dict[str, str] | None = None, /, **changes: Any) -> Path:
     """The folder of a spec like SPEC, with some of its keys, or of its files, as the test wants them."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "light.png").write_bytes(plain("L", (9, 9), 255))

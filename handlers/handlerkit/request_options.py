@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from handlerkit.batch import Row
@@ -26,6 +27,18 @@ def number(row: Row, name: str, default: float, least: float, most: float) -> fl
     """
     value = row.option(name)
     return default if value is None else _within(name, value, float, (least, most))
+
+
+def choice(row: Row, name: str, default: str, choices: Sequence[str]) -> str:
+    """One of several words that the request names, else the default.
+
+    Raises:
+        BadRequest: it is none of ``choices``.
+    """
+    value = row.option(name)
+    if value is not None and value not in choices:
+        raise BadRequest(f"'{name}' must be one of {', '.join(choices)}; found {str(value)[:40]!r}.")
+    return default if value is None else str(value)
 
 
 def _within(name: str, value: Any, kind: type[int] | type[float], bounds: tuple[float, float]) -> float:

@@ -23,9 +23,10 @@ from ruamel.yaml import YAML
 from marina import paths
 from marina.errors import MarinaError, UsageError
 from marina.store.exporters import Exported
+from marina.store.files import own_files
 from marina.store.labels import Entries
 from marina.store.samples import MODEL_CONFIG
-from marina.store.spec import SpecFile
+from marina.store.spec import FILE_NAME, SpecFile
 
 MANIFEST = "MAR-INF/MANIFEST.json"
 NO_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest a zip can hold
@@ -41,7 +42,7 @@ def write_archive(found: SpecFile, version: str, exported: Exported, labels: Ent
     """Stage everything a worker needs and archive it as ``target``; the same files give the same bytes.
 
     Raises:
-        UsageError: the handler's name hides a module that a worker imports.
+        UsageError: the handler's name, or a file's of the spec, hides what a worker needs.
         MarinaError: the archive cannot be written; nothing is left behind.
     """
     _check_name(found.handler)
@@ -94,10 +95,22 @@ def _stage(found: SpecFile, version: str, exported: Exported, labels: Entries | 
     shutil.copy(found.beside(found.spec.sample.request), extra / "sample")
     for name in exported.extra_files:
         shutil.copy(exported.folder / name, extra)
+    _add_own_files(found, exported, extra)
     text = io.StringIO()
     YAML(typ="safe", pure=True).dump(model_config(found, version, labels), text)
     (stage / MODEL_CONFIG).write_text(text.getvalue(), encoding="utf-8")
     return stage / MODEL_CONFIG
+
+
+def _add_own_files(found: SpecFile, exported: Exported, extra: Path) -> None:
+    """Copy the spec's own files; an archive is flat, so that none may be named like another part of it."""
+    parts = {path.name for path in extra.iterdir()} | {exported.serialized_file, exported.model_file, found.handler.name}
+    for name, path in own_files(found).items():
+        if name in parts | {MODEL_CONFIG, MANIFEST.partition("/")[0]}:
+            raise UsageError(f"{found.folder / FILE_NAME}: 'files' has {name}, as the archive names a part of its own; rename it")
+        if path.suffix == ".py":
+            _check_name(path)
+        shutil.copy(path, extra)
 
 
 def _normalise(source: Path, target: Path) -> None:
@@ -126,16 +139,16 @@ def _without_time(manifest: bytes) -> bytes:
     return json.dumps(content, indent=2).encode()
 
 
-def _check_name(handler: Path) -> None:
+def _check_name(file: Path) -> None:
     """The archive's folder comes first on a worker's path: a handler named like a library would hide it."""
-    name = handler.stem
+    name = file.stem
     if not name.isidentifier():
         better = name.replace("-", "_")
-        raise UsageError(f"{handler}: a handler's file must be named like a Python module, for example {better}.py")
+        raise UsageError(f"{file}: a Python file of an archive must be named like a module, for example {better}.py")
     found = importlib.util.find_spec(name)
-    hides = name in sys.stdlib_module_names or (found is not None and found.origin != str(handler.resolve()))
+    hides = name in sys.stdlib_module_names or (found is not None and found.origin != str(file.resolve()))
     if hides or name in ("handlerkit", "network", "sample"):
-        raise UsageError(f"{handler}: the name '{name}' hides the module of that name from the worker; rename the file")
+        raise UsageError(f"{file}: the name '{name}' hides the module of that name from the worker; rename the file")
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from marina.console import err, step
 from marina.digests import digest_of, file_digest, source_files
 from marina.errors import MarinaError
 from marina.paths import Store
+from marina.store.files import own_files
 from marina.store.index import Entry, read_index, record
 from marina.store.spec import SpecFile
 
@@ -36,7 +37,8 @@ def is_current(found: SpecFile, version: str, store: Store) -> bool:
 
 def inputs_digest(found: SpecFile, version: str) -> str:
     """SHA-256 over everything an archive is built from, weights aside."""
-    files = [*source_files(found.folder), found.handler, *source_files(paths.HANDLERKIT), *source_files(Path(__file__).parent)]
+    own = [*source_files(found.folder), *own_files(found).values(), found.handler]
+    files = [*own, *source_files(paths.HANDLERKIT), *source_files(Path(__file__).parent)]
     return digest_of([version, *(f"{path.name} {file_digest(path)}" for path in files), *_packages().values()])
 
 

@@ -21,9 +21,9 @@ class Record(BaseModel):
 
 
 class Weights(Record):
-    """Which weights an archive carries."""
+    """Which weights an archive carries; ``pretrained`` ones are those that a spec's training file took from elsewhere."""
 
-    source: Literal["trained", "torchvision", "file", "random"]
+    source: Literal["trained", "pretrained", "torchvision", "file", "random"]
     name: str
     sha256: str
 

@@ -97,10 +97,11 @@ def load_module(path: Path) -> ModuleType:
     Raises:
         UsageError: it does not import; the message has the real reason.
     """
-    spec = importlib.util.spec_from_file_location(f"_marina_spec_{path.stem}", path)
+    name = f"_marina_spec_{path.parent.name}_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise UsageError(f"{path}: not a Python file")
-    module = importlib.util.module_from_spec(spec)
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)  # a dataclass looks its module up there
     try:
         with _handlers_on_path():
             spec.loader.exec_module(module)
@@ -179,13 +180,15 @@ def _load_torchvision(module: nn.Module, version: Version) -> Weights:
 
 
 def _load_trained(module: nn.Module, found: SpecFile, version: str, store: Store, progress: Progress) -> Weights:
-    """Weights that an earlier build trained from the same files, else trained now."""
-    training = found.beside(cast("str", found.spec.training))
+    """Weights that an earlier build trained from the same files, else trained now; or taken from where WEIGHTS says."""
+    file = found.beside(cast("str", found.spec.training))
     network = found.beside(cast("str", found.spec.versions[version].source.network))
-    made_from = digest_of([file_digest(path) for path in (training, network, *_handlerkit_files(training))])[:12]
-    path = store.weights / f"{found.spec.name}-{version}-{made_from}.pt"
+    training = load_module(file)
+    taken_from = [str(training.WEIGHTS)] if hasattr(training, "WEIGHTS") else []
+    made_from = digest_of([*map(file_digest, (file, network, *_handlerkit_files(file))), *taken_from])[:12]
+    path = store.weights / f"{found.spec.name}-{made_from}.pt"
     if not path.exists():
-        load_module(training).train(module, progress)
+        training.train(module, progress)
         store.weights.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(f".{os.getpid()}.partial")
         try:
@@ -196,6 +199,8 @@ def _load_trained(module: nn.Module, found: SpecFile, version: str, store: Store
         finally:
             partial.unlink(missing_ok=True)
     _fill(module, torch.load(path, map_location="cpu", weights_only=True), str(path))
+    if taken_from:
+        return Weights(source="pretrained", name=taken_from[0], sha256=file_digest(path))
     return Weights(source="trained", name=path.name, sha256=file_digest(path))
 
 

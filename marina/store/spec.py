@@ -112,6 +112,9 @@ class Spec(Strict):
     training: str | None = Field(
         None, description="Python file beside model.yaml with train() and held_out(), and measure() if top1 is none"
     )
+    files: list[str] = Field(
+        default_factory=list, description="files that the handler reads: beside model.yaml, or package:path in an installed one"
+    )
     sample: Sample
     tolerance: PositiveFloat = Field(1e-4, description="largest difference allowed between the exported and the eager network")
     serving: Serving = Serving()

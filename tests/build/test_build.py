@@ -118,6 +118,18 @@ def test_weights_of_a_file_are_used(model: Path, store: Store, tmp_path: Path, b
     assert torch.load(tmp_path / "model.pt")["scale"].item() == 2.0
 
 
+def test_weights_that_were_trained_elsewhere_are_recorded_as_such(model: Path, store: Store, build_mar: Build) -> None:
+    """A training file says from where it takes them; where that changes, they are taken anew."""
+    code = (model / "training.py").read_text()
+    for weights in ("scales 1.0", "scales 1.1"):
+        (model / "training.py").write_text(f"WEIGHTS = {weights!r}\n{code}")
+        done = build_mar(model, "--version", "1", "--json")
+        entry = json.loads(done.out)[0]["weights"]
+        assert (entry["source"], entry["name"]) == ("pretrained", weights), done.err
+    assert len(list(store.weights.iterdir())) == 2
+    assert "nothing has changed since it was built" in build_mar(model, "--version", "1").err
+
+
 def test_weights_that_do_not_fit_are_refused(model: Path, tmp_path: Path, build_mar: Build) -> None:
     """The first missing and the first unexpected key are named."""
     torch.save({"weight": torch.ones(1)}, tmp_path / "other.pt")
