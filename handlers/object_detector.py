@@ -66,7 +66,7 @@ class ObjectDetector(ModelHandler):
         if found:
             self.meter.answer(self._labels.name(found[0].index), found[0].probability)
         if _wants_picture(row):
-            image, sent = decode_sized(binary(row, self.limits), replace(self._options, size=(MOST_SIDE, MOST_SIDE)))
+            image, sent = self._decoded(row, MOST_SIDE)
             row.reply(draw_boxes(image, sent, [(one.box, self._caption(one), one.index) for one in found]), "image/png")
         return listed(found, self._labels, form)
 
@@ -87,8 +87,11 @@ class ObjectDetector(ModelHandler):
         return answer | explanation
 
     def _placed(self, row: Row) -> tuple[Image.Image, Placement]:
-        image, sent = decode_sized(binary(row, self.limits), self._options)
+        image, sent = self._decoded(row, max(self._options.size))
         return place(on_ground(image, self._options), sent, self._options)
+
+    def _decoded(self, row: Row, least: int) -> tuple[Image.Image, tuple[int, int]]:
+        return decode_sized(binary(row, self.limits), self._options.mode, self._options.max_megapixels, least)
 
     def _found(self, output: Any, row: Row, most: int) -> list[Detection]:
         least = number(row, "threshold", self._options.threshold, 0, 1)

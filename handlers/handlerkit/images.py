@@ -88,30 +88,42 @@ def read_image(content: bytes, options: ImageOptions) -> torch.Tensor:
 
 def picture(content: bytes, options: ImageOptions) -> Image.Image:
     """What the network sees of an image, before it becomes numbers. Raises as ``read_image`` does."""
-    return fit(decode(content, options), options)
+    return fit(decode(content, options.mode, options.max_megapixels, options.resize or max(options.size)), options)
 
 
-def decode(content: bytes, options: ImageOptions) -> Image.Image:
-    """The image upright, in the options' mode, transparency on white. Raises as ``read_image`` does."""
-    return decode_sized(content, options)[0]
+def decode(content: bytes, mode: str, max_megapixels: float, least: int | None = None) -> Image.Image:
+    """The image of ``decode_sized`` alone."""
+    return decode_sized(content, mode, max_megapixels, least)[0]
 
 
-def decode_sized(content: bytes, options: ImageOptions) -> tuple[Image.Image, tuple[int, int]]:
-    """The image as ``decode`` gives it, and its width and height as it was sent, upright: a JPEG may be decoded smaller."""
+def decode_sized(
+    content: bytes, mode: str, max_megapixels: float, least: int | None = None
+) -> tuple[Image.Image, tuple[int, int]]:
+    """The image upright, in a colour mode, with eight bits a channel, transparency on white; and its width and height as sent.
+
+    Args:
+        content: a file of one of FORMATS.
+        mode: ``RGB`` or ``L``.
+        max_megapixels: of the image as it was sent.
+        least: length of the shorter side that is needed; a large JPEG may be decoded smaller. None decodes all pixels.
+
+    Raises:
+        UnprocessableInput: not an image, or a damaged one.
+        PayloadTooLarge: more pixels than the limit; they are not decoded.
+    """
     try:
         image = Image.open(io.BytesIO(content), formats=FORMATS)
     except Image.DecompressionBombError as error:
-        raise PayloadTooLarge(f"The image has too many pixels; the limit is {options.max_megapixels:g} megapixels.") from error
+        raise PayloadTooLarge(f"The image has too many pixels; the limit is {max_megapixels:g} megapixels.") from error
     except (OSError, ValueError, SyntaxError) as error:
         raise UnprocessableInput(f"Not an image that can be read; formats: {', '.join(FORMATS)}.") from error
-    if image.width * image.height > options.max_megapixels * MEGA:
-        raise PayloadTooLarge(
-            f"The image has {image.width} x {image.height} pixels; the limit is {options.max_megapixels:g} megapixels."
-        )
+    if image.width * image.height > max_megapixels * MEGA:
+        raise PayloadTooLarge(f"The image has {image.width} x {image.height} pixels; the limit is {max_megapixels:g} megapixels.")
     sent = image.size
     try:
-        _decode_small(image, options)
-        upright = _eight_bits(_flat(ImageOps.exif_transpose(image))).convert(options.mode)
+        if least is not None:
+            _decode_small(image, least)
+        upright = _flat(_eight_bits(ImageOps.exif_transpose(image))).convert(mode)
         return upright, sent[::-1] if image.getexif().get(ORIENTATION) in SIDEWAYS else sent
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise UnprocessableInput(f"The {image.format} image is damaged: {error}.") from error
@@ -147,10 +159,9 @@ def normalised(image: Image.Image, options: ImageOptions) -> torch.Tensor:
     return ((pixels - mean) / std).contiguous()
 
 
-def _decode_small(image: Image.Image, options: ImageOptions) -> None:
+def _decode_small(image: Image.Image, least: int) -> None:
     """Let a JPEG be decoded at a half, a quarter or an eighth of its size, where that still is twice what is needed."""
     if image.format == "JPEG":
-        least = options.resize or max(options.size)
         image.draft(None, (2 * least, 2 * least))
 
 
@@ -158,7 +169,11 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     """Sixteen bits a pixel brought to eight; Pillow's own conversion cuts off what is above 255."""
     if not image.mode.startswith("I"):
         return image
-    return Image.fromarray((np.asarray(image, dtype=np.float32) / 257).clip(0, 255).astype(np.uint8))
+    values = np.asarray(image, dtype=np.float32)
+    narrow = (values / 257).clip(0, 255).astype(np.uint8)
+    if "transparency" in image.info:
+        narrow[values == image.info["transparency"]] = 255
+    return Image.fromarray(narrow)
 
 
 def _flat(image: Image.Image) -> Image.Image:

@@ -48,3 +48,12 @@ class Labels:
             return int(text)
         some = ", ".join(self.name(index) for index in range(min(10, len(self.entries))))
         raise BadRequest(f"No class is named '{text[:40]}'; the first classes are: {some or f'0 to {classes - 1}'}.")
+
+
+def names_inside(network: Any) -> list[str]:
+    """Names of the classes that a network carries itself, as ``class_names`` or ``classes``; empty where it has none."""
+    for attribute in ("class_names", "classes"):
+        names = getattr(network, attribute, None)
+        if isinstance(names, (list, tuple)) and names and all(isinstance(name, str) for name in names):
+            return list(names)
+    return []

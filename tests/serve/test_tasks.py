@@ -44,6 +44,7 @@ TASKS = [
     Task("digits_mc", "five.png", b"no image", 422),
     Task("digit_scenes", "sevens.png", b"no image", 422),
     Task("minilm", "question.txt", b"\xff\xfe", 422, TWO_TEXTS, is_embedding),
+    Task("digits_predictor", "five.png", b"\x89PNG", 422),
 ]
 
 

@@ -96,7 +96,7 @@ def test_a_large_jpeg_is_decoded_small_and_its_size_is_known(orientation: int) -
     """Boxes count the pixels that were sent, not those that were decoded."""
     exif = Image.Exif()
     exif[0x0112] = orientation
-    image, sent = decode_sized(encoded(Image.new("L", (1999, 1001)), "JPEG", exif=exif), DetectionOptions(size=(16, 16)))
+    image, sent = decode_sized(encoded(Image.new("L", (1999, 1001)), "JPEG", exif=exif), "L", 50, least=16)
     assert sent == ((1999, 1001) if orientation == 1 else (1001, 1999))
     assert max(image.size) < 300
 

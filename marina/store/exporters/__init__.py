@@ -72,13 +72,24 @@ def example_inputs(tensors: dict[str, TensorSpec], rows: int, seed: int = SEED) 
 
 def generated_inputs(tensors: dict[str, TensorSpec]) -> list[Inputs]:
     """Inputs to compare two networks on: several batch sizes, and other sizes where they are free; the same each time."""
-    smaller = {name: spec.model_copy(update={"shape": _smaller(spec)}) for name, spec in tensors.items()}
-    varied = [example_inputs(smaller, 2)] if smaller != tensors else []
+    varied = [example_inputs(smaller, 2) for smaller in _smaller(tensors)]
     return [example_inputs(tensors, rows, SEED + rows) for rows in BATCHES] + varied
 
 
-def _smaller(spec: TensorSpec) -> list[int]:
-    return [max(1, size * 3 // 4) if position in spec.free else size for position, size in enumerate(spec.shape)]
+def _smaller(tensors: dict[str, TensorSpec]) -> list[dict[str, TensorSpec]]:
+    """The inputs with all their free sizes smaller; of one input each free size alone, too.
+
+    An exporter may hold on to a relation of the example's sizes, as that an image is no wider than high.
+    """
+    every = {position for spec in tensors.values() for position in spec.free}
+    alone = [{position} for position in sorted(every)] if len(tensors) == 1 and len(every) > 1 else []
+    return [{name: _shrunk(spec, chosen) for name, spec in tensors.items()} for chosen in (every, *alone) if chosen]
+
+
+def _shrunk(spec: TensorSpec, chosen: set[int]) -> TensorSpec:
+    free = chosen.intersection(spec.free)
+    shape = [max(1, size * 3 // 4) if position in free else size for position, size in enumerate(spec.shape)]
+    return spec.model_copy(update={"shape": shape})
 
 
 def _example(spec: TensorSpec, rows: int, generator: torch.Generator) -> torch.Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import warnings
 from pathlib import Path
 
@@ -26,4 +28,5 @@ def program_of(network: Network, example: Inputs, free: Free) -> ExportedProgram
         shapes[one] = {number: rows if number == 0 else torch.export.Dim.DYNAMIC for number in dimensions}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "While compiling, we found certain side effects")  # as self.dropout.train()
-        return torch.export.export(network.served, example, dynamic_shapes=shapes, strict=True)
+        with contextlib.redirect_stderr(io.StringIO()):  # where it fails it prints the whole graph, beside its reason
+            return torch.export.export(network.served, example, dynamic_shapes=shapes, strict=True)
