@@ -387,6 +387,6 @@ def test_the_options_of_wine_fit_its_input() -> None:
 def test_the_request_of_the_docs_is_answered(tmp_path: Path) -> None:
     """The options and the request of docs/models.md work as they stand."""
     options = YAML(typ="safe", pure=True).load(blocks(paths.ROOT / "docs" / "models.md", "yaml")[2])["options"]
-    request, answer = blocks(paths.ROOT / "docs" / "models.md", "json")
+    request, answer, *_ = blocks(paths.ROOT / "docs" / "models.md", "json")
     worker = serve(tmp_path, Twofold(), options)
     assert worker.ask({"body": request.encode()})[0].body == json.loads(answer)
