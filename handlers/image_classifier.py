@@ -7,18 +7,19 @@ from typing import Any
 import torch
 from handlerkit import ModelHandler, Row
 from handlerkit.explainer import IMAGE_METHODS, Explainer
-from handlerkit.images import ImageOptions, picture, read_image
+from handlerkit.images import ImageOptions, picture, read_image, read_numbers
 from handlerkit.labels import Labels
 from handlerkit.options import read_options
-from handlerkit.payload import binary
-from handlerkit.ranking import best_classes
+from handlerkit.payload import binary, content
+from handlerkit.ranking import Answer, best_classes
 
 
 class ImageClassifier(ModelHandler):
     """Name what an image shows.
 
     Request   bytes of an image (PNG, JPEG, WebP, BMP, GIF), a form with a file, JSON {"data": "<base64>"}, or KServe's
-              envelopes around those; beside the data "top_k" and "threshold" for this request
+              envelopes around those; in place of an image the network's own input, a list of numbers [channels, height,
+              width]; beside the data "top_k" and "threshold" for this request
     Response  [{"label": "tabby", "probability": 0.87, "index": 281}, …], best first
     Explain   the same request, and "target" (a label or an index) where not the best class is meant, and "method";
               {"label": …, "probability": …, "method": …, "attributions": [[…], …], …};
@@ -33,10 +34,11 @@ class ImageClassifier(ModelHandler):
         self._labels = Labels(self.labels)
 
     def preprocess_row(self, row: Row) -> torch.Tensor:
-        """The image as float32, shape [channels, height, width]."""
-        return read_image(binary(row, self.limits), self._image)
+        """The image, or the numbers that stand in its place, as float32, shape [channels, height, width]."""
+        sent = content(row)
+        return read_numbers(sent, self._image) if isinstance(sent, list) else read_image(binary(row, self.limits), self._image)
 
-    def postprocess_row(self, output: torch.Tensor, row: Row) -> list[dict[str, Any]]:
+    def postprocess_row(self, output: torch.Tensor, row: Row) -> Answer:
         """The best classes; ``output`` holds one score before softmax for each class."""
         return best_classes(output.float().softmax(dim=-1), row, self._labels, self._image, self.meter)
 

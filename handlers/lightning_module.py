@@ -13,7 +13,7 @@ from handlerkit.labels import Labels
 from handlerkit.monte_carlo import MonteCarlo, MonteCarloOptions, uncertainty
 from handlerkit.options import read_options
 from handlerkit.payload import binary
-from handlerkit.ranking import best_classes
+from handlerkit.ranking import Answer, best_classes
 
 
 class LightningModuleClassifier(ModelHandler):
@@ -48,10 +48,12 @@ class LightningModuleClassifier(ModelHandler):
         """Mean and spread, shape [rows, 2, classes]."""
         return self._network.mean_and_spread(inputs)
 
-    def postprocess_row(self, output: torch.Tensor, row: Row) -> list[dict[str, Any]]:
+    def postprocess_row(self, output: torch.Tensor, row: Row) -> Answer:
         """The best classes by the mean; ``output`` is the row's mean and spread, shape [2, classes]."""
         mean, spread = output
         answer = best_classes(mean, row, self._labels, self._options, self.meter)
+        if isinstance(answer, dict):  # TorchServe's own form has no room for more
+            return answer
         for one in answer:
             one["spread"] = round(float(spread[one["index"]]), 6)
         if answer:

@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from handlerkit import BadRequest, Batch, ModelHandler, Row, UnprocessableInput
-from handlerkit.detections import FORMS, Detection, DetectionOptions, check_network, detections, listed
+from handlerkit import Batch, ModelHandler, Row, UnprocessableInput
+from handlerkit.choice import FORMS
+from handlerkit.detections import Detection, DetectionOptions, check_network, detections, listed
 from handlerkit.drawing import MOST_SIDE, draw_boxes
 from handlerkit.explainer import PERTURBATIONS, Explainer
 from handlerkit.images import decode_sized, normalised, on_ground
@@ -16,7 +17,7 @@ from handlerkit.labels import Labels
 from handlerkit.options import read_options
 from handlerkit.payload import binary
 from handlerkit.placement import Placement, place
-from handlerkit.request_options import number, whole_number
+from handlerkit.request_options import number, one_of, whole_number
 from PIL import Image
 
 MOST = 1000
@@ -59,9 +60,7 @@ class ObjectDetector(ModelHandler):
 
     def postprocess_row(self, output: tuple[torch.Tensor, ...], row: Row) -> Any:
         """The best boxes; ``output`` holds one image's boxes, scores and labels."""
-        form = str(row.option("form") or self._options.form)
-        if form not in FORMS:
-            raise BadRequest(f"'form' must be marina or stock; found {form[:40]!r}.")
+        form = one_of(row, "form", self._options.form, FORMS)
         found = self._found(output, row, whole_number(row, "top_k", self._options.top_k, 1, MOST))
         if found:
             self.meter.answer(self._labels.name(found[0].index), found[0].probability)

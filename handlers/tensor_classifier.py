@@ -12,7 +12,7 @@ from handlerkit.labels import Labels, names_inside
 from handlerkit.options import read_options
 from handlerkit.payload import binary
 from handlerkit.pixels import PixelOptions, PixelRuntime, check_scores, picture_of, read_pixels, sizes_apart
-from handlerkit.ranking import best_classes
+from handlerkit.ranking import Answer, best_classes
 
 
 class TensorClassifier(ModelHandler):
@@ -52,7 +52,7 @@ class TensorClassifier(ModelHandler):
         outputs = torch.cat([self.runtime.run(torch.stack([inputs[place] for place in places])) for places in groups])
         return outputs[torch.tensor([place for places in groups for place in places]).argsort()]
 
-    def postprocess_row(self, output: torch.Tensor, row: Row) -> list[dict[str, Any]]:
+    def postprocess_row(self, output: torch.Tensor, row: Row) -> Answer:
         """The best classes; ``output`` holds what the network gives for each class."""
         return best_classes(self._probabilities(output), row, self._labels, self._options, self.meter)
 

@@ -10,7 +10,7 @@ from handlerkit.explainer import TOKEN_METHODS, Explainer
 from handlerkit.labels import Labels
 from handlerkit.options import read_options
 from handlerkit.payload import text
-from handlerkit.ranking import best_classes
+from handlerkit.ranking import Answer, best_classes
 from handlerkit.tokens import TextOptions, split_tokens, token_ids
 
 
@@ -47,10 +47,10 @@ class TextClassifier(ModelHandler):
         """The text's token ids, shape [length]."""
         return torch.tensor(token_ids(self._tokens(row), self._options.length, self._options.buckets))
 
-    def postprocess_row(self, output: torch.Tensor, row: Row) -> list[dict[str, Any]]:
+    def postprocess_row(self, output: torch.Tensor, row: Row) -> Answer:
         """The best classes; ``output`` holds one score before softmax for each class."""
         answer = best_classes(output.float().softmax(dim=-1), row, self._labels, self._options, self.meter)
-        if answer and self._is_truncated(row):
+        if answer and isinstance(answer, list) and self._is_truncated(row):
             answer[0]["truncated"] = True
         return answer
 

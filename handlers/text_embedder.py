@@ -10,7 +10,7 @@ from handlerkit import BadRequest, Batch, ModelHandler, Row
 from handlerkit.explainer import Explainer
 from handlerkit.options import read_options
 from handlerkit.payload import text
-from handlerkit.request_options import choice
+from handlerkit.request_options import one_of
 from handlerkit.vocabulary import ENCODINGS, EmbeddingOptions, Tokens, Vocabulary
 from torch.nn import functional
 
@@ -69,7 +69,7 @@ class TextEmbedder(ModelHandler):
         return explain_similarity(self._explainer, self._embed, tokens, compared, self._options.padding)
 
     def _encoding(self, row: Row) -> str:
-        return choice(row, "encoding", self._options.encoding, ENCODINGS)
+        return one_of(row, "encoding", self._options.encoding, ENCODINGS)
 
     def _tokens(self, row: Row) -> Tokens:
         return self._vocabulary.tokens(text(row, self.limits))

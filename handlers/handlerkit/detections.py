@@ -8,11 +8,11 @@ from typing import Any, Literal
 
 import torch
 
+from handlerkit.choice import FORMS
 from handlerkit.labels import Labels
 from handlerkit.placement import PlacedOptions, Placement
 from handlerkit.runtimes import Runtime
 
-FORMS = ("marina", "stock")
 MOST_COMPARED = 1000  # candidates that are looked at for overlaps, the best ones: each is compared with each
 Box = tuple[float, float, float, float]
 

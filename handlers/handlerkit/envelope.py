@@ -101,12 +101,17 @@ def envelope_of(parts: Mapping[str, Any], model: str, version: str, explains: bo
 
 
 def _instance(instance: Any, body: Mapping[str, Any]) -> Mapping[str, Any]:
-    """One instance as a plain JSON body: text and lists are data, TensorFlow's ``b64`` is too."""
+    """One instance as a plain JSON body: text and lists are data, TensorFlow's ``b64`` is too, also within a name."""
     if not isinstance(instance, dict):
         instance = {"data": instance}
     elif "b64" in instance:
         instance = {"data": instance["b64"], **{name: value for name, value in instance.items() if name != "b64"}}
+    instance = {name: value["b64"] if _is_base64(value) else value for name, value in instance.items()}
     return {"body": {**_parameters(body), **instance}}
+
+
+def _is_base64(value: Any) -> bool:
+    return isinstance(value, dict) and list(value) == ["b64"]
 
 
 def _tensors(inputs: list[Any], body: Mapping[str, Any], most: int) -> list[Mapping[str, Any]]:

@@ -5,17 +5,21 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps, ImageStat
 
+from handlerkit.choice import Form, check_choice
 from handlerkit.errors import PayloadTooLarge, UnprocessableInput
+from handlerkit.payload import array
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
 MEGA = 1_000_000
 ORIENTATION, SIDEWAYS = 0x0112, (5, 6, 7, 8)  # of EXIF
+SHIFT = 0.05  # of a pixel of the network's input
+CHANNELS = {"RGB": 3, "L": 1}
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,7 @@ class ImageOptions:
         max_megapixels: of the image as it was sent; larger ones are refused before they are decoded.
         top_k: how many classes an answer lists.
         threshold: least probability of a class that an answer lists.
+        form: of an answer: ``marina``, or ``stock`` as TorchServe's own handlers have it, an object of probabilities by label.
     """
 
     size: tuple[int, int] = (224, 224)
@@ -46,10 +51,11 @@ class ImageOptions:
     max_megapixels: float = 50
     top_k: int = 5
     threshold: float = 0.0
+    form: Form = "marina"
 
     def __post_init__(self) -> None:
         """Refuse values that could only fail at the first request."""
-        channels = {"RGB": 3, "L": 1}.get(self.mode)
+        channels = CHANNELS.get(self.mode)
         if channels is None:
             raise ValueError(f"mode must be RGB or L, not {self.mode!r}")
         if len(self.size) != 2 or not all(isinstance(side, int) and side > 0 for side in self.size):
@@ -65,8 +71,9 @@ class ImageOptions:
             raise ValueError(f"interpolation must be bilinear, bicubic or box, not {self.interpolation!r}")
         if self.ground not in (None, "dark"):
             raise ValueError(f"ground must be dark or left out, not {self.ground!r}")
-        if self.top_k < 1 or self.max_megapixels <= 0:
-            raise ValueError("top_k and max_megapixels must be above 0")
+        if self.max_megapixels <= 0:
+            raise ValueError("max_megapixels must be above 0")
+        check_choice(self)
 
 
 def read_image(content: bytes, options: ImageOptions) -> torch.Tensor:
@@ -86,9 +93,21 @@ def read_image(content: bytes, options: ImageOptions) -> torch.Tensor:
     return to_tensor(picture(content, options), options)
 
 
+def read_numbers(sent: list[Any], options: ImageOptions) -> torch.Tensor:
+    """The network's input where a request has it already: nested lists of numbers, normalised, [channels, height, width].
+
+    Raises:
+        UnprocessableInput: they are no numbers, or of another shape.
+    """
+    return torch.from_numpy(array(sent, (CHANNELS[options.mode], *options.size), np.float32))
+
+
 def picture(content: bytes, options: ImageOptions) -> Image.Image:
     """What the network sees of an image, before it becomes numbers. Raises as ``read_image`` does."""
-    return fit(decode(content, options.mode, options.max_megapixels, options.resize or max(options.size)), options)
+    least = options.resize or max(options.size)
+    if options.interpolation == "box":
+        least *= 8  # a box takes a pixel whole or not at all, and so needs more of them
+    return fit(decode(content, options.mode, options.max_megapixels, least), options)
 
 
 def decode(content: bytes, mode: str, max_megapixels: float, least: int | None = None) -> Image.Image:
@@ -130,13 +149,22 @@ def decode_sized(
 
 
 def fit(image: Image.Image, options: ImageOptions) -> Image.Image:
-    """The image in the network's size: stretched, or its centre where ``resize`` is given."""
+    """The image in the network's size: stretched, or its centre where ``resize`` is given.
+
+    Raises:
+        PayloadTooLarge: it is so long for its width that ``resize`` would make more pixels of it than the options allow.
+    """
     height, width = options.size
     resample = Image.Resampling[options.interpolation.upper()]
     if options.resize is None:
         return image.resize((width, height), resample)
-    scale = options.resize / min(image.size)
-    image = image.resize((round(image.width * scale), round(image.height * scale)), resample)
+    resized = tuple(int(options.resize * side / min(image.size)) for side in image.size)  # cut off, as torchvision does
+    if resized[0] * resized[1] > options.max_megapixels * MEGA:
+        raise PayloadTooLarge(
+            f"The image has {image.width} x {image.height} pixels, resized {resized[0]} x {resized[1]}; "
+            f"the limit is {options.max_megapixels:g} megapixels."
+        )
+    image = image.resize((resized[0], resized[1]), resample)
     left, top = round((image.width - width) / 2), round((image.height - height) / 2)
     return image.crop((left, top, left + width, top + height))
 
@@ -160,9 +188,19 @@ def normalised(image: Image.Image, options: ImageOptions) -> torch.Tensor:
 
 
 def _decode_small(image: Image.Image, least: int) -> None:
-    """Let a JPEG be decoded at a half, a quarter or an eighth of its size, where that still is twice what is needed."""
-    if image.format == "JPEG":
-        image.draft(None, (2 * least, 2 * least))
+    """Let a JPEG be decoded at an eighth, a quarter or half of its size, where that still is twice what is needed.
+
+    Where its sides are no multiples of eight, the last pixels stand for fewer than the others, and what is resized would
+    be stretched; by more than SHIFT it may not be.
+    """
+    if image.format != "JPEG":
+        return
+    shorter = min(image.size)
+    for scale in (8, 4, 2):
+        shift = max(-side % scale for side in image.size) * least / shorter
+        if shorter >= 2 * least * scale and shift <= SHIFT:
+            image.draft(None, (image.width // scale, image.height // scale))
+            return
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

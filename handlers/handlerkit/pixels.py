@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from PIL import Image
 
+from handlerkit.choice import Form, check_choice
 from handlerkit.errors import UnprocessableInput
-from handlerkit.images import decode
+from handlerkit.images import CHANNELS, decode
 from handlerkit.runtimes import Runtime
 
 SMALLER = 3 / 4
@@ -31,6 +32,7 @@ class PixelOptions:
             would make of a line of pixels more than fits into memory.
         top_k: how many classes an answer lists.
         threshold: least probability of a class that an answer lists.
+        form: of an answer: ``marina``, or ``stock`` as TorchServe's own handlers have it, an object of probabilities by label.
     """
 
     size: tuple[int, int] = (224, 224)
@@ -40,10 +42,11 @@ class PixelOptions:
     max_ratio: float = 50
     top_k: int = 5
     threshold: float = 0.0
+    form: Form = "marina"
 
     def __post_init__(self) -> None:
         """Refuse values that could only fail at the first request."""
-        if self.mode not in ("RGB", "L"):
+        if self.mode not in CHANNELS:
             raise ValueError(f"mode must be RGB or L, not {self.mode!r}")
         if len(self.size) != 2 or not all(type(side) is int and side > 3 for side in self.size):
             raise ValueError(f"size must be [height, width] of at least 4 pixels each, not {list(self.size)}")
@@ -51,14 +54,11 @@ class PixelOptions:
             raise ValueError(f"softmax must be true or false, not {self.softmax!r}")
         if self.max_megapixels <= 0 or self.max_ratio < 1:
             raise ValueError("max_megapixels must be above 0, max_ratio at least 1")
-        if type(self.top_k) is not int or self.top_k < 1:
-            raise ValueError(f"top_k must be a whole number of at least 1, not {self.top_k!r}")
-        if type(self.threshold) not in (int, float) or not 0 <= self.threshold <= 1:
-            raise ValueError(f"threshold must be a number from 0 to 1, not {self.threshold!r}")
+        check_choice(self)
 
     def examples(self) -> Iterator[torch.Tensor]:
         """Images to try the network with: two of ``size``, one that is flatter and one that is narrower."""
-        (height, width), channels = self.size, 3 if self.mode == "RGB" else 1
+        (height, width), channels = self.size, CHANNELS[self.mode]
         for rows, high, wide in ((2, height, width), (1, int(height * SMALLER), width), (1, height, int(width * SMALLER))):
             ramp = torch.arange(rows * channels * high * wide) % 256
             yield ramp.to(torch.uint8).reshape(rows, channels, high, wide)

@@ -29,15 +29,15 @@ def number(row: Row, name: str, default: float, least: float, most: float) -> fl
     return default if value is None else _within(name, value, float, (least, most))
 
 
-def choice(row: Row, name: str, default: str, choices: Sequence[str]) -> str:
-    """One of several words that the request names, else the default.
+def one_of(row: Row, name: str, default: str, known: Sequence[str]) -> str:
+    """One of some words that the request names, else the default.
 
     Raises:
-        BadRequest: it is none of ``choices``.
+        BadRequest: it is none of them.
     """
     value = row.option(name)
-    if value is not None and value not in choices:
-        raise BadRequest(f"'{name}' must be one of {', '.join(choices)}; found {str(value)[:40]!r}.")
+    if value is not None and value not in known:
+        raise BadRequest(f"'{name}' must be {' or '.join(known)}; found {str(value)[:40]!r}.")
     return default if value is None else str(value)
 
 

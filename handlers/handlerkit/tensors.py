@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from handlerkit.choice import Form, check_choice
 from handlerkit.errors import BadRequest, UnprocessableInput
 from handlerkit.options import OptionError, read_options
 from handlerkit.payload import array
@@ -95,6 +96,7 @@ class TensorOptions:
         softmax: whether the network's scores are still to be made probabilities, where the model has labels.
         top_k: how many classes an answer lists.
         threshold: least probability of a class that an answer lists.
+        form: of an answer: ``marina``, or ``stock`` as TorchServe's own handlers have it, an object of probabilities by label.
     """
 
     inputs: Mapping[str, InputOptions] = field(default_factory=dict)
@@ -103,6 +105,7 @@ class TensorOptions:
     softmax: bool = True
     top_k: int = 5
     threshold: float = 0.0
+    form: Form = "marina"
 
     def __post_init__(self) -> None:
         """Read the inputs, and refuse values that could only fail at the first request."""
@@ -111,10 +114,9 @@ class TensorOptions:
         object.__setattr__(self, "inputs", {str(name): _read_input(str(name), given) for name, given in self.inputs.items()})
         if not isinstance(self.outputs, tuple) or len(set(map(str, self.outputs))) != len(self.outputs):
             raise ValueError(f"outputs must be a list of names, each once, not {self.outputs!r}")
-        if type(self.softmax) is not bool or type(self.top_k) is not int or self.top_k < 1:
-            raise ValueError("softmax must be true or false, top_k a whole number above 0")
-        if type(self.threshold) not in (int, float) or not 0 <= self.threshold <= 1:
-            raise ValueError(f"threshold must be a number from 0 to 1, not {self.threshold!r}")
+        if type(self.softmax) is not bool:
+            raise ValueError(f"softmax must be true or false, not {self.softmax!r}")
+        check_choice(self)
         _check_features(self)
 
     def example(self) -> tuple[torch.Tensor, ...]:

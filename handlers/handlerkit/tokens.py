@@ -1,6 +1,6 @@
 """Text as token ids: lower-cased words and punctuation, hashed, so that no vocabulary has to lie beside a network.
 
-Pure Python and nothing else, since training reads texts by it too: a training file beside a spec imports it as a handler
+Pure Python, since training reads texts by it too: a training file beside a spec imports it as a handler
 does, and both see the same ids.
 """
 
@@ -11,6 +11,8 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
+
+from handlerkit.choice import Form, check_choice
 
 TOKEN = re.compile(r"\w+|[^\w\s]")
 PADDING = 0
@@ -26,21 +28,22 @@ class TextOptions:
         buckets: how many ids there are, padding among them: the rows of the network's embedding.
         top_k: how many classes an answer lists.
         threshold: least probability of a class that an answer lists.
+        form: of an answer: ``marina``, or ``stock`` as TorchServe's own handlers have it, an object of probabilities by label.
     """
 
     length: int = 256
     buckets: int = 8192
     top_k: int = 5
     threshold: float = 0.0
+    form: Form = "marina"
 
     def __post_init__(self) -> None:
         """Refuse values that could only fail at the first request."""
-        for name, least in (("length", 1), ("buckets", 2), ("top_k", 1)):
+        for name, least in (("length", 1), ("buckets", 2)):
             value = getattr(self, name)
             if type(value) is not int or value < least:
                 raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}")
-        if type(self.threshold) not in (int, float) or not 0 <= self.threshold <= 1:
-            raise ValueError(f"threshold must be a number from 0 to 1, not {self.threshold!r}")
+        check_choice(self)
 
 
 def split_tokens(text: str, most: int) -> list[str]:

@@ -13,7 +13,7 @@ from marina.serving.inference import Inference
 from marina.serving.management import Management, Refused, Running
 from marina.serving.polling import wait_for
 from marina.store.index import Entry, find_entry, verified_archive
-from marina.store.samples import sample_of
+from marina.store.samples import best_label, sample_of
 
 LOAD_SECONDS = 180
 GONE_SECONDS = 60
@@ -95,7 +95,7 @@ def check_sample(server: Server, model: str, version: str, entry: Entry) -> None
         raise MarinaError(f"{model} {version} does not answer its sample: {answer.status}: {answer.error}")
     if answer.version != version:
         raise MarinaError(f"{model} {version} was asked, {answer.version or 'no version'} answered")
-    best = answer.body[0].get("label") if isinstance(answer.body, list) and answer.body else None  # a detector may find nothing
+    best = best_label(answer.body)
     if label is not None and entry.weights.source != "random" and best != label:
         raise MarinaError(f"{model} {version} answers its sample with {best!r}; the spec says {label!r}")
 

@@ -17,7 +17,7 @@ import torch
 from marina import paths
 from marina.errors import MarinaError
 from marina.store.index import Accuracy
-from marina.store.samples import sample_of
+from marina.store.samples import best_label, sample_of
 from marina.store.sources import HeldOut
 
 WORKER = Path(__file__).with_name("preflight_worker.py")
@@ -96,7 +96,7 @@ def _check_sample(archive: Path, report: dict[str, Any], label: str | None) -> N
     answer = report["sample"]
     if answer["status"] != 200:
         raise MarinaError(f"{archive.name} does not answer its sample: {answer['status']}: {answer['body']}")
-    best = _best(json.loads(answer["body"]))
+    best = best_label(json.loads(answer["body"]))
     if label is not None and best != label:
         raise MarinaError(f"{archive.name} answers its sample with {best!r}; the spec says {label!r}")
 
@@ -116,8 +116,4 @@ def _accuracy(answers: list[dict[str, Any]], held_out: HeldOut | None) -> Accura
 
 
 def _top1(pairs: list[tuple[Any, Any]]) -> tuple[str, float]:
-    return "top1", sum(_best(answer) == label for label, answer in pairs) / len(pairs)
-
-
-def _best(answer: Any) -> str | None:
-    return answer[0].get("label") if isinstance(answer, list) and answer else None
+    return "top1", sum(best_label(answer) == label for label, answer in pairs) / len(pairs)

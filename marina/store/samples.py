@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from pathlib import Path
+from typing import Any
 
 from ruamel.yaml import YAML
 
@@ -16,3 +17,12 @@ def sample_of(archive: Path) -> tuple[bytes, str | None]:
         config = YAML(typ="safe", pure=True).load(file.read(MODEL_CONFIG))
         sample = config["handlerkit"]["sample"]
         return file.read(sample["request"]), sample["label"]
+
+
+def best_label(answer: Any) -> str | None:
+    """The best class of a classifier's answer, in our form or in TorchServe's own (``form: stock``); None of other answers."""
+    if isinstance(answer, list) and answer and isinstance(answer[0], dict):
+        return answer[0].get("label")
+    if isinstance(answer, dict) and answer and all(isinstance(value, float) for value in answer.values()):
+        return str(max(answer, key=lambda label: answer[label]))
+    return None

@@ -181,7 +181,9 @@ def _load_torchvision(module: nn.Module, version: Version) -> Weights:
 
 def _load_trained(module: nn.Module, found: SpecFile, version: str, store: Store, progress: Progress) -> Weights:
     """Weights that an earlier build trained from the same files, else trained now; or taken from where WEIGHTS says."""
-    file = found.beside(cast("str", found.spec.training))
+    if not found.spec.training:
+        raise UsageError(f"{found.spec.name} {version}: needs --weights FILE, or 'training', which makes its weights")
+    file = found.beside(found.spec.training)
     network = found.beside(cast("str", found.spec.versions[version].source.network))
     training = load_module(file)
     taken_from = [str(training.WEIGHTS)] if hasattr(training, "WEIGHTS") else []

@@ -133,13 +133,6 @@ class Spec(Strict):
         """The network's inputs by name, in order."""
         return self.input if isinstance(self.input, dict) else {"input": TensorSpec(shape=self.input)}
 
-    @model_validator(mode="after")
-    def _weights_exist(self) -> Spec:
-        for name, version in self.versions.items():
-            if version.source.network and not self.training:
-                raise ValueError(f"'versions.{name}.source.network' needs 'training', which makes its weights")
-        return self
-
 
 class SpecFile(Strict):
     """A spec and the folder it was read from."""

@@ -221,7 +221,7 @@ def test_a_wrong_command_is_one_line(arguments: list[str], message: str, store: 
         ({"handler": "image_classifer"}, "no handler 'image_classifer': did you mean 'image_classifier'?"),
         ({"handler": "mine.py"}, "names mine.py, but"),
         ({"sample": {"request": "no.png"}}, "names no.png, but"),
-        ({"training": None}, "needs 'training', which makes its weights"),
+        ({"training": None}, "brightness 1: needs --weights FILE, or 'training', which makes its weights"),
         ({"serving": {"workers": 0}}, "'serving.workers': Input should be greater than 0"),
         ({"name": "../up"}, "'name': String should match pattern"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -44,6 +45,26 @@ def test_top_k_may_exceed_the_classes(tmp_path: Path) -> None:
     """A model of three classes answers three, where the stock handler breaks."""
     worker = Worker(image_classifier(), traced(tmp_path, Brightness(), (1, 4, 4)), config(OPTIONS | {"top_k": 5}, LABELS))
     assert len(worker.ask({"body": plain()})[0].body) == 3
+
+
+def test_a_request_chooses_how_many_classes_it_wants(tmp_path: Path) -> None:
+    """top_k and threshold of the spec count unless a request has its own; the other rows of the batch keep theirs."""
+    options = config(OPTIONS | {"threshold": 0.3}, LABELS)
+    worker = Worker(image_classifier(), traced(tmp_path, Brightness(), (1, 4, 4)), options)
+    light = plain("L", (9, 9), 255)
+    asked = [{"body": light}, {"data": light, "threshold": b"0"}, {"data": light, "top_k": b"3", "threshold": b"0"}]
+    assert [len(answer.body) for answer in worker.ask(*asked)] == [1, 2, 3]
+
+
+def test_classes_with_ids_are_answered_with_both(tmp_path: Path) -> None:
+    """As index_to_name.json has them in its longer form; two classes of one name are two answers."""
+    labels: list[Any] = [["n01", "crane"], ["n02", "crane"], ["n03", "tench"]]
+    worker = Worker(image_classifier(), traced(tmp_path, Brightness(), (1, 4, 4)), config(OPTIONS, labels))
+    (answer,) = worker.ask({"body": plain("L", (9, 9), 255)})
+    assert [(one["label"], one["class_id"], one["class_name"], one["index"]) for one in answer.body] == [
+        ("crane", "n02", "crane", 1),
+        ("crane", "n01", "crane", 0),
+    ]
 
 
 def test_classes_without_labels_are_numbered(tmp_path: Path) -> None:
