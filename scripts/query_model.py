@@ -81,7 +81,8 @@ def _show_predictions(answers: list[tuple[Payload, Answer]]) -> None:
 def _prediction(answer: Answer) -> tuple[str, str, str]:
     if answer.error is not None:
         return f"{answer.status}", "", answer.error
-    classes = answer.body if isinstance(answer.body, list) else []
+    listed = answer.body.get("classes") if isinstance(answer.body, dict) else answer.body
+    classes = listed if isinstance(listed, list) else []
     if not classes or not all(isinstance(one, dict) and "label" in one and "probability" in one for one in classes):
         return "", "", str(answer.body)[:80]  # not a classifier of ours
     best, *rest = classes

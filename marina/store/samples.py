@@ -1,4 +1,4 @@
-"""The request that an archive carries, to be tried with."""
+"""The request that an archive carries, to be tried with, and the label of its answer."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def sample_of(archive: Path) -> tuple[bytes, str | None]:
 
 
 def best_label(answer: Any) -> str | None:
-    """The best class of a classifier's answer, in our form or in TorchServe's own (``form: stock``); None of other answers."""
-    if isinstance(answer, list) and answer and isinstance(answer[0], dict):
-        return answer[0].get("label")
+    """The best class of an answer that lists classes, or that is an object of them (``form: stock``); None of other answers."""
     if isinstance(answer, dict) and answer and all(isinstance(value, float) for value in answer.values()):
         return str(max(answer, key=lambda label: answer[label]))
-    return None
+    classes = answer.get("classes") if isinstance(answer, dict) else answer
+    first = classes[0] if isinstance(classes, list) and classes else None
+    return first.get("label") if isinstance(first, dict) else None

@@ -168,7 +168,10 @@ def _load_file(module: nn.Module, path: Path, version: Version) -> Weights:
         state = state["state_dict"]
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise UsageError(f"--weights {path}: required a state dict (names and tensors), found {type(state).__name__}")
-    _fill(module.get_submodule("network") if version.source.torchvision else module, state, f"--weights {path}")
+    if version.source.torchvision:
+        _fill(module.get_submodule("network"), torchvision_networks.for_inference(state), f"--weights {path}")
+    else:
+        _fill(module, state, f"--weights {path}")
     return Weights(source="file", name=path.name, sha256=file_digest(path))
 
 

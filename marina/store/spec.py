@@ -20,7 +20,9 @@ class Source(Strict):
     """Where a version's network comes from: a file of ours, or torchvision."""
 
     network: str | None = Field(None, description="Python file beside model.yaml with exactly one torch.nn.Module")
-    torchvision: str | None = Field(None, description="name of a network of torchvision: of classification or of detection")
+    torchvision: str | None = Field(
+        None, description="name of a network of torchvision: of classification, detection or segmentation"
+    )
     weights: str | None = Field(None, description="with torchvision: its weights, for example IMAGENET1K_V1")
 
     @model_validator(mode="after")

@@ -56,6 +56,25 @@ class Network(nn.Module):
         return torch.stack(boxes), torch.stack(scores), torch.stack(labels)
 '''
 
+SEGMENTATION = '''"""torchvision's {name}, without weights: those are in the archive's serialised file."""
+
+from torch import Tensor, nn
+from torchvision.models import get_model
+
+
+class Network(nn.Module):
+    """Scores of each pixel's classes for images of shape [rows, 3, height, width]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = get_model("{name}", weights=None, weights_backbone=None)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Scores before softmax, shape [rows, classes, height, width]."""
+        return self.network(images)["out"]
+'''
+FOR_TRAINING = "aux_classifier."  # of segmentation networks: it helps while they are trained, and is not run afterwards
+
 OF_A_TRACE = "goes by a trace, which keeps the number of images that it was made with"
 OF_A_GRAPH = "goes by torch.export, which cannot follow a number of boxes that depends on the image"
 NOT_FOR_DETECTION = {"export": OF_A_GRAPH, "aotinductor": OF_A_GRAPH, "onnx": OF_A_TRACE, "openvino": OF_A_TRACE}
@@ -63,9 +82,14 @@ NOT_FOR_DETECTION = {"export": OF_A_GRAPH, "aotinductor": OF_A_GRAPH, "onnx": OF
 
 def is_detector(name: str) -> bool:
     """Whether torchvision's network ``name`` finds boxes; it then answers with dictionaries, one for each image."""
+    return _template(name) is DETECTION
+
+
+def _template(name: str) -> str:
     from torchvision.models import get_model_builder
 
-    return ".detection." in str(get_model_builder(name).__module__)
+    where = str(get_model_builder(name).__module__)
+    return DETECTION if ".detection." in where else SEGMENTATION if ".segmentation." in where else CLASSIFICATION
 
 
 def check_runtime(version: Version) -> None:
@@ -96,7 +120,12 @@ def source_code(name: str) -> str:
 
     if name not in list_models():
         raise UsageError(f"torchvision has no network '{name}': {nearest_of(name, list_models())}")
-    return (DETECTION if is_detector(name) else CLASSIFICATION).format(name=name)
+    return _template(name).format(name=name)
+
+
+def for_inference(state: dict[str, Any]) -> dict[str, Any]:
+    """A state dict of a network of torchvision without what is of use in training alone."""
+    return {key: value for key, value in state.items() if not key.startswith(FOR_TRAINING)}
 
 
 def weights_of(source: Source) -> Any:
@@ -126,7 +155,7 @@ def fetch_state(source: Source) -> tuple[dict[str, Any], str]:
     if weights is None:
         raise UsageError(f"{name}: the spec names no weights: add 'weights' to it, or give --weights FILE or --random-weights")
     try:
-        return dict(weights.get_state_dict(progress=True, check_hash=True)), str(weights.url)
+        return for_inference(weights.get_state_dict(progress=True, check_hash=True)), str(weights.url)
     except (OSError, RuntimeError) as error:  # urllib's URLError is an OSError
         raise MarinaError(
             f"the weights of {name} could not be fetched from {weights.url} ({error}): "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,15 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import requests
 from free_ports import free_ports
+from PIL import Image
 from ruamel.yaml import YAML
 from servers import READY, Serving, serving
 
 from marina import paths
 from marina.paths import Store
 from marina.store.index import find_entry
+from marina.store.samples import best_label
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ class Task:
     bad: bytes
     status: int
     explained: bytes | None = None
-    is_right: Callable[[Any, str | None], bool] = lambda answer, label: answer[0]["label"] == label
+    is_right: Callable[[Any, str | None], bool] = lambda answer, label: best_label(answer) == label
 
 
 def is_embedding(answer: Any, _label: str | None) -> bool:
@@ -45,6 +49,7 @@ TASKS = [
     Task("digit_scenes", "sevens.png", b"no image", 422),
     Task("minilm", "question.txt", b"\xff\xfe", 422, TWO_TEXTS, is_embedding),
     Task("digits_predictor", "five.png", b"\x89PNG", 422),
+    Task("digit_masks", "canvas.png", b"no image", 422),
 ]
 
 
@@ -94,6 +99,16 @@ def test_numbers_are_answered_in_kserves_envelope(tasks_server: Serving) -> None
     answer = requests.post(tasks_server.url("/v2/models/wine/infer"), json=document, timeout=30)
     assert answer.status_code == 200, answer.text
     assert answer.json()["outputs"][0]["shape"] == [2]
+
+
+@pytest.mark.parametrize("version", ["1", "2"])
+def test_a_mask_comes_as_a_picture(tasks_server: Serving, version: str) -> None:
+    """With Accept: image/png the reply is the PNG itself, and its pixels are those of the run-length answer."""
+    path, sample = f"/predictions/digit_masks/{version}", _sample(TASKS[2])
+    picture, answer = tasks_server.ask(path, sample, Accept="image/png"), tasks_server.ask(path, sample).json()
+    assert picture.headers["content-type"] == "image/png"
+    mask = np.repeat(answer["mask"]["values"], answer["mask"]["lengths"]).reshape(answer["size"][::-1])
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(picture.content))), mask)
 
 
 def _sample(task: Task) -> bytes:
