@@ -8,6 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 HANDLERS = ROOT / "handlers"
 HANDLERKIT = HANDLERS / "handlerkit"
+HANDLERKIT_TESTING = HANDLERKIT / "testing"  # for people's tests: no archive carries it
 SPECS = ROOT / "model_store" / "specs"
 CONFIG = ROOT / "config"
 SERVER_CONFIG = CONFIG / "config.properties"

@@ -101,31 +101,23 @@ def envelope_of(parts: Mapping[str, Any], model: str, version: str, explains: bo
 
 
 def _instance(instance: Any, body: Mapping[str, Any]) -> Mapping[str, Any]:
-    """One instance as a plain JSON body: text and lists are data, TensorFlow's ``b64`` is too, also within a name."""
+    """One instance as a plain JSON body: what is no object is data."""
     if not isinstance(instance, dict):
         instance = {"data": instance}
-    elif "b64" in instance:
-        instance = {"data": instance["b64"], **{name: value for name, value in instance.items() if name != "b64"}}
-    instance = {name: value["b64"] if _is_base64(value) else value for name, value in instance.items()}
     return {"body": {**_parameters(body), **instance}}
 
 
-def _is_base64(value: Any) -> bool:
-    return isinstance(value, dict) and list(value) == ["b64"]
-
-
 def _tensors(inputs: list[Any], body: Mapping[str, Any], most: int) -> list[Mapping[str, Any]]:
-    """The rows of all inputs, which must have as many as each other."""
+    """The rows of all inputs, which must have as many as each other; of a single one also as plain data, without its name."""
     if not inputs:
         raise BadRequest('"inputs" is empty.')
     named = {str(_field(one, "name", str)): _rows(one, most) for one in inputs}
     lengths = {name: len(rows) for name, rows in named.items()}
     if len(set(lengths.values())) != 1:
         raise BadRequest(f"The inputs must have as many rows as each other; found {lengths}.")
-    columns = list(named.values())
-    if len(named) == 1:
-        return [{"body": {**_parameters(body), "data": row}} for row in columns[0]]
-    return [{"body": {**_parameters(body), "inputs": dict(zip(named, rows, strict=True))}} for rows in zip(*columns, strict=True)]
+    rows = [dict(zip(named, values, strict=True)) for values in zip(*named.values(), strict=True)]
+    plain = [{"data": next(iter(row.values()))} if len(named) == 1 else {} for row in rows]
+    return [{"body": {**_parameters(body), **data, "inputs": row}} for row, data in zip(rows, plain, strict=True)]
 
 
 def _rows(one: Any, most: int) -> list[Any]:

@@ -13,6 +13,7 @@ from handlerkit.envelope import Envelope, Plain, envelope_of
 from handlerkit.errors import DeadlineExceeded, RequestError
 from handlerkit.limits import Limits
 
+STREAM_NEXT = "ts_stream_next"
 ECHOED = {"x-request-id": "X-Client-Request-Id", "traceparent": "traceparent"}  # TorchServe writes x-request-id itself
 
 
@@ -22,6 +23,11 @@ class Request:
 
     envelope: Envelope
     rows: Batch
+
+    @property
+    def came_by_grpc(self) -> bool:
+        """Whether nothing says that it came by HTTP: of that, TorchServe tells whether it asks for an explanation or not."""
+        return not isinstance(self.rows[0].headers.get("explain"), str)
 
     def reply(self) -> tuple[HTTPStatus, str | None, str | bytes]:
         """Status, content type and body of the reply."""
@@ -65,6 +71,8 @@ class Exchange:
             if content_type:
                 context.set_response_content_type(index, content_type)
             context.set_response_header(index, "X-Model-Version", version)
+            if request.came_by_grpc:  # StreamPredictions ends the worker of a model whose answers do not say whether they end
+                context.set_response_header(index, STREAM_NEXT, "false")
             for received, sent in ECHOED.items():
                 if value := request.rows[0].headers.get(received):
                     context.set_response_header(index, sent, str(value))

@@ -21,13 +21,17 @@ MEGA = 1_000_000
 def content(row: Row) -> Any:
     """The one thing a request carries: TorchServe calls it ``body``, a form whatever the caller chose.
 
+    In JSON, ``{"b64": "<base64>"}`` stands for bytes, as KServe and TensorFlow Serving have it.
+
     Raises:
-        BadRequest: there is nothing, or there are several parts and none has one of PART_NAMES.
+        BadRequest: there is nothing, there are several parts and none has one of PART_NAMES, or ``b64`` is not base64.
     """
     named = [name for name in PART_NAMES if name in row]
     value = row[named[0]] if named else next(iter(row.values())) if len(row) == 1 else None
     if isinstance(value, dict):
         value = next((value[name] for name in PART_NAMES if name in value), value)
+    if isinstance(value, dict) and "b64" in value:
+        value = _unwrapped(value["b64"])
     if value is None or (isinstance(value, (bytes, bytearray, str)) and not value):
         raise BadRequest(_nothing_found(row))
     return value
@@ -49,7 +53,7 @@ def binary(row: Row, limits: Limits = Limits()) -> bytes:  # noqa: B008 - frozen
     if isinstance(value, (bytes, bytearray)):
         return _limited(bytes(value), limits)
     if isinstance(value, str) and _is_json(row):
-        return _limited(_decoded(value), limits)
+        return _limited(_decoded(value, "data"), limits)
     kind = "text" if isinstance(value, str) else "a JSON " + type(value).__name__
     raise UnsupportedMediaType(f'Expected the bytes of a file, or JSON {{"data": "<base64>"}}; the request is {kind}.')
 
@@ -120,11 +124,17 @@ def _is_json(row: Row) -> bool:
     return isinstance(row.get("body", row.get("data")), dict)
 
 
-def _decoded(value: str) -> bytes:
+def _unwrapped(value: Any) -> bytes:
+    if not isinstance(value, str):
+        raise BadRequest(f'Under "b64" stands base64, text; found a JSON {type(value).__name__}.')
+    return _decoded(value, "b64")
+
+
+def _decoded(value: str, name: str) -> bytes:
     try:
         return base64.b64decode(value, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise BadRequest(f'The text under "data" is not base64: {error}.') from error
+        raise BadRequest(f'The text under "{name}" is not base64: {error}.') from error
 
 
 def _limited(value: bytes, limits: Limits) -> bytes:

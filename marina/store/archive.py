@@ -90,7 +90,8 @@ def model_config(found: SpecFile, version: str, labels: Entries | None) -> dict[
 
 def _stage(found: SpecFile, version: str, exported: Exported, labels: Entries | None, stage: Path) -> Path:
     extra = stage / "extra"
-    shutil.copytree(paths.HANDLERKIT, extra / "handlerkit", ignore=shutil.ignore_patterns("__pycache__", ".*"))
+    not_carried = shutil.ignore_patterns("__pycache__", ".*", paths.HANDLERKIT_TESTING.name)
+    shutil.copytree(paths.HANDLERKIT, extra / "handlerkit", ignore=not_carried)
     (extra / "sample").mkdir()
     shutil.copy(found.beside(found.spec.sample.request), extra / "sample")
     for name in exported.extra_files:

@@ -37,8 +37,9 @@ def is_current(found: SpecFile, version: str, store: Store) -> bool:
 
 def inputs_digest(found: SpecFile, version: str) -> str:
     """SHA-256 over everything an archive is built from, weights aside."""
+    handlerkit = [path for path in source_files(paths.HANDLERKIT) if not path.is_relative_to(paths.HANDLERKIT_TESTING)]
     own = [*source_files(found.folder), *own_files(found).values(), found.handler]
-    files = [*own, *source_files(paths.HANDLERKIT), *source_files(Path(__file__).parent)]
+    files = [*own, *handlerkit, *source_files(Path(__file__).parent)]
     return digest_of([version, *(f"{path.name} {file_digest(path)}" for path in files), *_packages().values()])
 
 

@@ -13,12 +13,15 @@ from typing import Any
 
 import pytest
 import torch
+from handlerkit.testing import Worker, check_rows
 from models import NETWORK, SPEC, TRAINING, write_model
+from pictures import plain
 from scripts_of_ours import Ended, call_script
 
+from marina import paths
 from marina.paths import Store
 from marina.store.archive import write_archive
-from marina.store.build import build, ensure, is_current
+from marina.store.build import build, ensure, inputs_digest, is_current
 from marina.store.exporters import Exported
 from marina.store.index import find_entry, read_index, verified_archive
 from marina.store.sources import WeightsChoice
@@ -64,7 +67,30 @@ def test_an_archive_holds_what_a_worker_needs_and_nothing_of_ours_beyond(model: 
     names = zipfile.ZipFile(store.archives / "brightness-2.mar").namelist()
     assert {"image_classifier.py", "handlerkit/model_handler.py", "network.py", "model.pt", "sample/light.png"} < set(names)
     assert {"model-config.yaml", "MAR-INF/MANIFEST.json"} < set(names)
-    assert not [name for name in names if "pycache" in name or "marina" in name or name.startswith("/")]
+    assert not [name for name in names if "pycache" in name or "marina" in name or name.startswith(("/", "handlerkit/testing"))]
+
+
+def test_a_built_archive_is_tested_as_a_worker_holds_it(model: Path, store: Store, build_mar: Build) -> None:
+    """handlerkit.testing loads a .mar with the handlerkit inside it, and finds nothing to say of our classifier."""
+    assert build_mar(model, "--version", "1").code == 0
+    with Worker.load(store.archives / "brightness-1.mar") as worker:
+        unpacked = Path(worker.handler.handle.__globals__["__file__"])
+        assert unpacked.parts[-2:] == ("handlerkit", "model_handler.py")
+        assert unpacked != paths.HANDLERKIT / "model_handler.py"
+        check_rows(worker, good=[plain("L", (9, 9), 255), plain("L", (9, 9), 0)], bad=[b"no image"], without=["explain"])
+
+
+def test_what_is_for_tests_alone_rebuilds_nothing(model: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A change of handlerkit.testing leaves every archive current; one beside it does not."""
+    copied = tmp_path / "handlerkit"
+    shutil.copytree(paths.HANDLERKIT, copied)
+    monkeypatch.setattr(paths, "HANDLERKIT", copied)
+    monkeypatch.setattr(paths, "HANDLERKIT_TESTING", copied / "testing")
+    before = inputs_digest(find_spec(str(model)), "1")
+    (copied / "testing" / "more.py").write_text("")
+    assert inputs_digest(find_spec(str(model)), "1") == before
+    (copied / "more.py").write_text("")
+    assert inputs_digest(find_spec(str(model)), "1") != before
 
 
 def test_the_same_files_give_the_same_archive(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

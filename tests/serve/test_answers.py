@@ -6,19 +6,18 @@ import base64
 import json
 import shlex
 import subprocess
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
 import pytest
 import requests
+from metrics_api import answers_of, of_version, samples, settled
 from pictures import plain
 from scripts_of_ours import load_file
 from servers import Serving, eventually
 
 from marina import paths
-from marina.serving.polling import wait_for
 from marina.store.index import find_entry
 
 
@@ -123,7 +122,7 @@ def test_a_mixed_batch_is_answered_row_by_row(server: Serving, seven: bytes) -> 
         ("/explanations/digits/2.0", seven, 200, dict),
         ("/predictions/digits/2.0", seven, 200, list),
     ]
-    batches, rows = (_settled(partial(_of_version, server, f"marina_batch_rows_{part}", "2.0")) for part in ("count", "sum"))
+    batches, rows = (settled(partial(of_version, server, f"marina_batch_rows_{part}", "2.0")) for part in ("count", "sum"))
     with ThreadPoolExecutor(len(asked)) as callers:
         answers = list(callers.map(lambda one: server.ask(one[0], one[1]), asked))
     assert [answer.status_code for answer in answers] == [status for _, _, status, _ in asked]
@@ -132,8 +131,8 @@ def test_a_mixed_batch_is_answered_row_by_row(server: Serving, seven: bytes) -> 
         answer.json()["attributions"] for answer in answers if answer.status_code == 200 and isinstance(answer.json(), dict)
     )
     assert {answer.headers["X-Model-Version"] for answer in answers} == {"2.0"}
-    assert eventually(lambda: _of_version(server, "marina_batch_rows_sum", "2.0") == rows + len(asked))
-    assert _of_version(server, "marina_batch_rows_count", "2.0") - batches < len(asked), "no batch formed: nothing was shown"
+    assert eventually(lambda: of_version(server, "marina_batch_rows_sum", "2.0") == rows + len(asked))
+    assert of_version(server, "marina_batch_rows_count", "2.0") - batches < len(asked), "no batch formed: nothing was shown"
 
 
 def test_held_out_digits_are_answered_as_measured(server: Serving) -> None:
@@ -185,7 +184,7 @@ def test_a_fast_model_is_seen_in_the_metrics(server: Serving, seven: bytes) -> N
     labels = '{model_name="digits",model_version="1.0",stage="inference",le="%s",'
 
     def seen() -> bool:
-        counts = _samples(server, "marina_stage_seconds_bucket")
+        counts = samples(server, "marina_stage_seconds_bucket")
         found = {bound: sum(value for name, value in counts.items() if labels % bound in name) for bound in ("0.005", "+Inf")}
         return found["0.005"] > 0.5 * found["+Inf"] > 0
 
@@ -196,7 +195,7 @@ def test_metrics_name_the_version_that_answered(server: Serving) -> None:
     """Answers are counted by the version that gave them, also where the request named none, by kind and by status."""
     asked = server.ask("/explanations/digits", b"text", **{"Content-Type": "text/plain"})  # no other test asks that
     assert asked.status_code == 415
-    assert eventually(lambda: _answers(server, "1.0", "explain", 415) == 1)
+    assert eventually(lambda: answers_of(server, "1.0", "explain", 415) == 1)
 
 
 def test_what_is_loaded_describes_itself(server: Serving) -> None:
@@ -214,30 +213,3 @@ def test_archives_from_elsewhere_are_not_registered(server: Serving) -> None:
         answer = requests.post(server.url("/models", "management"), params={"url": url}, timeout=30)
         assert answer.status_code == 404, answer.text
     assert not (server.store.archives / "hostname").exists()
-
-
-def _samples(server: Serving, name: str) -> dict[str, float]:
-    text = requests.get(server.url("/metrics", "metrics"), timeout=30).text
-    lines = [line.rsplit(" ", 1) for line in text.splitlines() if line.startswith(name + "{")]
-    return {labels: float(value) for labels, value in lines}
-
-
-def _of_version(server: Serving, name: str, version: str) -> float:
-    return sum(value for labels, value in _samples(server, name).items() if f'model_version="{version}"' in labels)
-
-
-def _answers(server: Serving, version: str, kind: str, status: int) -> float:
-    wanted = f'model_version="{version}",kind="{kind}",status="{status}"'
-    return sum(value for labels, value in _samples(server, "marina_answers_total").items() if wanted in labels)
-
-
-def _settled(probe: Callable[[], float]) -> float:
-    """What a metric is once everything before has been written: workers write once a second."""
-    seen = [probe()]
-
-    def twice_the_same() -> bool:
-        seen.append(probe())
-        return seen[-1] == seen[-2]
-
-    assert wait_for(twice_the_same, 30, interval=1.5)
-    return seen[-1]

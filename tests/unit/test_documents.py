@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -53,7 +56,7 @@ def test_the_model_of_the_docs_can_be_built(
 ) -> None:
     """docs/models.md, typed in as it stands, gives an archive that reads its four held-out images rightly."""
     spec, deployment, _ = blocks(MODELS, "yaml")
-    network, training, _ = blocks(MODELS, "python")
+    network, training, *_ = blocks(MODELS, "python")
     folder = tmp_path / "brightness"
     folder.mkdir()
     (folder / "model.yaml").write_text(spec)
@@ -83,6 +86,18 @@ def test_the_handler_of_the_docs_answers(tmp_path: Path, monkeypatch: pytest.Mon
     good, bad = worker.ask({"body": plain()}, {"body": b"no image"})
     assert (good.status, bad.status) == (200, 422)
     assert 0 <= good.body["light"] <= 1
+
+
+def test_the_test_of_the_docs_passes(tmp_path: Path) -> None:
+    """Typed in beside the handler, the documented test is run by pytest, and both of its functions pass."""
+    names = ("network.py", "training.py", "light_meter.py", "test_light_meter.py")
+    for name, text in zip(names, blocks(MODELS, "python"), strict=False):
+        (tmp_path / name).write_text(text)
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(tmp_path)]
+    variables = os.environ | {"PYTHONPATH": str(paths.HANDLERS)}
+    done = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert "2 passed" in done.stdout
 
 
 def test_the_compose_file_is_valid_yaml_and_publishes_on_loopback_alone() -> None:

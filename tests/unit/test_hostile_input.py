@@ -5,13 +5,11 @@ from __future__ import annotations
 import base64
 import json
 import random
-import struct
-import zlib
 from typing import Any
 
 import pytest
 import torch
-from pictures import encoded, plain
+from pictures import bomb, encoded, plain
 from PIL import Image
 from workers import Worker, config, image_classifier, traced
 
@@ -30,18 +28,6 @@ class Mean(torch.nn.Module):
 def worker(tmp_path_factory: pytest.TempPathFactory) -> Worker:
     folder = traced(tmp_path_factory.mktemp("archive"), Mean(), (1, 4, 4))
     return Worker(image_classifier(), folder, config({"size": [4, 4], "mode": "L"}, ["dark", "light"]))
-
-
-def bomb() -> bytes:
-    """A PNG of 400 megapixels in 50 kB."""
-
-    def chunk(name: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
-    header = struct.pack(">IIBBBBB", 20_000, 20_000, 1, 0, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(2501 * 20_000))) + chunk(b"IEND", b"")
-    )
 
 
 def hostile(seed: int) -> dict[str, Any]:

@@ -24,8 +24,20 @@ def row(parts: dict[str, Any], headers: dict[str, str] | None = None) -> Row:
         {"data": b"abc", "target": b"7"},
         {"body": {"data": base64.b64encode(b"abc").decode()}},
         {"body": {"image": base64.b64encode(b"abc").decode(), "target": "7"}},
+        {"body": {"b64": base64.b64encode(b"abc").decode(), "target": "7"}},
+        {"body": {"image": {"b64": base64.b64encode(b"abc").decode()}}},
     ],
-    ids=["raw body", "form part data", "form part file", "the only part", "data among parts", "JSON data", "JSON image"],
+    ids=[
+        "raw body",
+        "form part data",
+        "form part file",
+        "the only part",
+        "data among parts",
+        "JSON data",
+        "JSON image",
+        "JSON b64",
+        "JSON b64 as image",
+    ],
 )
 def test_bytes_are_found_in(parts: dict[str, Any]) -> None:
     """Raw bytes, a form's part and base64 in JSON give the same bytes."""
@@ -56,6 +68,8 @@ def test_several_parts_of_unknown_names_are_refused() -> None:
         ({"data": "not base64!"}, "not base64"),
         ({"data": "AAA"}, "not base64"),
         ({"other": "AAAA"}, 'found no text under "data"'),
+        ({"b64": "AAA"}, 'The text under "b64" is not base64'),
+        ({"data": {"b64": [1]}}, 'Under "b64" stands base64, text; found a JSON list.'),
     ],
 )
 def test_json_without_base64_is_refused(body: dict[str, Any], message: str) -> None:

@@ -218,6 +218,15 @@ def test_kserve_requests_carry_several_rows(classes: Worker) -> None:
     assert three.body[0]["label"] == "high"
 
 
+def test_a_single_input_of_kserve_must_have_the_name_that_the_model_knows(classes: Worker) -> None:
+    """Protocol v2 names its inputs: another name is another input, and is refused with the nearest, or those there are."""
+    one = {"shape": [2, 3], "datatype": "FP32", "data": [1, 0, 0, -1, 0, 0]}
+    answers = classes.ask(*({"body": {"inputs": [one | {"name": name}]}} for name in ("sise", "weights", "size")))
+    assert [answer.status for answer in answers] == [422, 422, 200]
+    assert answers[0].body["message"] == "Row 0: No input is named 'sise': did you mean 'size'?"
+    assert answers[1].body["message"] == "Row 0: No input is named 'weights': this model takes size."
+
+
 def test_kserve_requests_name_several_inputs(twofold: Worker) -> None:
     """Both versions of the protocol carry several inputs by name, row by row."""
     first = {"instances": [{"inputs": {"length": [1, 2], "count": 2}}, {"inputs": {"length": [1, 2], "count": 3}}]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import inspect
 import json
 import math
@@ -117,6 +118,17 @@ def test_kserve_requests_carry_several_texts(cats: Worker) -> None:
     assert [answer[0]["label"] for answer in one.body["predictions"]] == ["cat", "other"]
     assert [json.loads(answer)[0]["label"] for answer in two.body["outputs"][0]["data"]] == ["cat", "other"]
     assert three.body[0]["label"] == "other"
+
+
+def test_base64_is_text_too(cats: Worker) -> None:
+    """KServe and TensorFlow Serving wrap bytes as {"b64": …}, as an instance or within one; which is not base64 is refused."""
+    wrapped = {"b64": base64.b64encode(b"a cat").decode()}
+    rows: list[Any] = [{"instances": [wrapped, {"text": wrapped}]}, {"text": wrapped}, {"instances": ["a dog", {"b64": "="}]}]
+    one, two, three = cats.ask(*({"body": row} for row in rows))
+    assert [answer[0]["label"] for answer in one.body["predictions"]] == ["cat", "cat"]
+    assert two.body[0]["label"] == "cat"
+    assert three.status == 400
+    assert three.body["message"].startswith('Row 1: The text under "b64" is not base64: ')
 
 
 def test_a_text_that_was_cut_is_called_so(cats: Worker) -> None:
