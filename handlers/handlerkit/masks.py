@@ -54,8 +54,8 @@ class MaskOptions(ImageOptions):
             raise ValueError("resize cuts off what a mask must cover: leave it out, or set keep_aspect")
         if self.keep_aspect and (self.form == "stock" or self.ground is not None):
             raise ValueError("keep_aspect goes neither with form stock nor with ground")
-        if not 0 <= self.threshold <= 1 or self.max_reply_megabytes <= 0:
-            raise ValueError("threshold must be from 0 to 1, max_reply_megabytes above 0")
+        if self.max_reply_megabytes <= 0:
+            raise ValueError(f"max_reply_megabytes must be above 0, not {self.max_reply_megabytes!r}")
 
     def check(self, scores: Any, labels: int) -> None:
         """Compare with what the network makes of images of ``size``.

@@ -98,7 +98,7 @@ def test_a_large_jpeg_is_decoded_small_and_its_size_is_known(orientation: int) -
     exif[0x0112] = orientation
     image, sent = decode_sized(encoded(Image.new("L", (1999, 1001)), "JPEG", exif=exif), "L", 50, least=16)
     assert sent == ((1999, 1001) if orientation == 1 else (1001, 1999))
-    assert max(image.size) < 300
+    assert max(image.size) < 600
 
 
 @pytest.mark.parametrize("way", ["option", "request"])
