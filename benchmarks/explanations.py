@@ -61,7 +61,7 @@ def _build(folder: Path, store: Path) -> None:
         "name": "resnet18",
         "description": "ResNet-18 for the benchmark of explanations.",
         "handler": "image_classifier",
-        "options": {"resize": 256, "size": [224, 224], "explain": {"budget_seconds": 0.8}},
+        "options": {"resize": 256, "size": [224, 224], "explain": {"budget_seconds": 0.4}},
         "input": [3, 224, 224],
         "sample": {"request": "shapes.jpg"},
         "versions": {"1": {"source": {"torchvision": "resnet18"}, "runtime": "torchscript", "threads": 1}},

@@ -7,6 +7,14 @@ from collections.abc import Generator
 
 import pytest
 
+from marina.paths import Store
+
+
+@pytest.fixture(scope="session")
+def specs_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """One store for the specs of this repository as they are shipped, so that a run of the tests trains each of them once."""
+    return Store(tmp_path_factory.mktemp("specs"))
+
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:

@@ -17,6 +17,7 @@ from ruamel.yaml import YAML
 from scripts_of_ours import run_script
 
 from marina import paths
+from marina.paths import Store
 from marina.store.exporters import RUNTIMES
 from marina.store.sources import load_module
 from marina.store.spec import find_spec
@@ -25,8 +26,8 @@ SPEC = paths.SPECS / "digit_scenes"
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("store")
+def store(specs_store: Store) -> Path:
+    return specs_store.folder
 
 
 @pytest.fixture(scope="module")

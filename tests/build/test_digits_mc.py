@@ -92,8 +92,8 @@ def _ask_held_out(archive: Path, folder: Path) -> list[tuple[str, dict[str, Any]
 
 
 def test_the_lightning_module_of_the_docs_is_the_one_that_is_tested() -> None:
-    """What stands in docs/models.md is what the tests here build."""
-    assert textwrap.indent(LIGHTNING.strip(), "    ") in (paths.ROOT / "docs" / "models.md").read_text()
+    """What stands in docs/tasks.md is what the tests here build."""
+    assert textwrap.indent(LIGHTNING.strip(), "    ") in (paths.ROOT / "docs" / "tasks.md").read_text()
 
 
 @pytest.mark.timeout(400)

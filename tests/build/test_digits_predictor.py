@@ -25,11 +25,10 @@ LOADED = "import json, sys, torch; made = torch.jit.load(sys.argv[1]); print(jso
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    store = Store(tmp_path_factory.mktemp("digits_predictor"))
-    done = run_script("build_mar", "digits_predictor", "--store", store.folder)
+def built(specs_store: Store) -> Store:
+    done = run_script("build_mar", "digits_predictor", "--store", specs_store.folder)
     assert done.code == 0, done.err
-    return store
+    return specs_store
 
 
 def test_both_versions_read_pictures_of_many_sizes(built: Store) -> None:
@@ -101,8 +100,8 @@ def test_a_runtime_that_cannot_hold_the_preprocessing_is_refused(
 
 
 def test_the_docs_have_the_same_table() -> None:
-    """docs/models.md says of both networks which runtimes hold them, as the builds above found it."""
-    text = (paths.ROOT / "docs" / "models.md").read_text()
+    """docs/tasks.md says of both networks which runtimes hold them, as the builds above found it."""
+    text = (paths.ROOT / "docs" / "tasks.md").read_text()
     (header,) = re.findall(r"^\| preprocessing \| (.*) \|$", text, re.MULTILINE)
     runtimes = header.replace("`", "").split(" | ")
     rows = re.findall(r"^\| (?:torchvision|one operation).* `(\w+\.py)` \| (.*) \|$", text, re.MULTILINE)

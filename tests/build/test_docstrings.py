@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 from handlerkit.options import read_options
 from handlerkit.tokens import TextOptions
 from scripts_of_ours import run_script
 
+from marina.paths import Store
 from marina.store.sources import load_module
 from marina.store.spec import find_spec
 
 
-def test_docstrings_is_built_in_both_versions(tmp_path: Path) -> None:
+def test_docstrings_is_built_in_both_versions(specs_store: Store) -> None:
     """TorchScript and ONNX tell four of five held-out docstrings rightly, and as the eager network does.
 
     In a process of its own: in this one pytest has put handlerkit on the path, which the training file must find without.
     """
-    done = run_script("build_mar", "docstrings", "--store", tmp_path / "store", "--json")
+    done = run_script("build_mar", "docstrings", "--store", specs_store.folder, "--json")
     assert done.code == 0, done.err
     built = json.loads(done.out)
     assert [(one["version"], one["runtime"]) for one in built] == [("1", "torchscript"), ("2", "onnx")]

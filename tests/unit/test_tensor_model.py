@@ -394,8 +394,8 @@ def test_the_options_of_wine_fit_its_input() -> None:
 
 
 def test_the_request_of_the_docs_is_answered(tmp_path: Path) -> None:
-    """The options and the request of docs/models.md work as they stand."""
-    options = YAML(typ="safe", pure=True).load(blocks(paths.ROOT / "docs" / "models.md", "yaml")[2])["options"]
-    request, answer, *_ = blocks(paths.ROOT / "docs" / "models.md", "json")
+    """The options and the request of docs/tasks.md work as they stand."""
+    options = YAML(typ="safe", pure=True).load(blocks(paths.ROOT / "docs" / "tasks.md", "yaml")[0])["options"]
+    request, answer = blocks(paths.ROOT / "docs" / "tasks.md", "json")[-2:]
     worker = serve(tmp_path, Twofold(), options)
     assert worker.ask({"body": request.encode()})[0].body == json.loads(answer)
