@@ -16,6 +16,7 @@ from marina.serving.payloads import Payload, read_payloads
 from marina.serving.ports import read_ports
 
 SHADES = " ░▒▓█"
+STRONGEST = 10
 
 
 def parser() -> argparse.ArgumentParser:
@@ -47,7 +48,10 @@ def _query(options: argparse.Namespace) -> int:
     versions = _versions(options)
     payloads = [payload for source in options.source for payload in read_payloads(source)]
     asked = [(payload, version) for payload in payloads for version in versions]
-    answers = [(payload, inference.ask(options.model, payload.content, version, route)) for payload, version in asked]
+    answers = [
+        (payload, inference.ask(options.model, payload.content, version, route, payload.content_type))
+        for payload, version in asked
+    ]
     if options.json:
         out.print_json(data=[_document(payload, answer) for payload, answer in answers])
     elif options.explain:
@@ -94,10 +98,24 @@ def _show_explanations(answers: list[tuple[Payload, Answer]]) -> None:
         if answer.error is not None:
             out.print(f"{payload.name}: {answer.status}: {answer.error}", markup=False)
             continue
-        body = answer.body
-        found = f"{body['label']} {body['probability']:.1%}, {body['method']}"
-        out.print(f"{payload.name}: version {answer.version}: {found}", markup=False)
-        out.print(_picture(body["attributions"]), markup=False)
+        out.print(f"{payload.name}: version {answer.version}: {_explained(answer.body)}", markup=False)
+        out.print(_reasons(answer.body), markup=False)
+
+
+def _explained(body: dict[str, Any]) -> str:
+    """What an explanation is of, and the method."""
+    what = f"{body['label']} {body['probability']:.1%}" if "label" in body else ""
+    what = what or " ".join(f"{name} {body[name]}" for name in ("similarity", "value") if name in body)
+    return f"{what}, {body['method']}"
+
+
+def _reasons(body: dict[str, Any]) -> str:
+    """An image's map as shades; else the strongest tokens, or features, with their weights."""
+    if isinstance(body.get("attributions"), list):
+        return _picture(body["attributions"])
+    weights = [(one["token"], one["weight"]) for one in body.get("tokens", [])] or list(body.get("attributions", {}).items())
+    strongest = sorted(weights, key=lambda pair: -abs(pair[1]))[:STRONGEST]
+    return "\n".join(f"  {weight:+.4f}  {name}" for name, weight in strongest)
 
 
 def _picture(attributions: list[list[float]]) -> str:

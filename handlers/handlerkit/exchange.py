@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -37,7 +38,7 @@ class Request:
         first = self.rows[0]
         if isinstance(self.envelope, Plain) and isinstance(first.answer, (str, bytes)):
             return HTTPStatus.OK, first.content_type, first.answer
-        return HTTPStatus.OK, JSON, _text(self.envelope.close([_json(row.answer) for row in self.rows]))
+        return HTTPStatus.OK, JSON, _text(self.envelope.close([_json(row) for row in self.rows]))
 
     def _refusal(self, row: Row) -> dict[str, Any]:
         if len(self.rows) == 1:
@@ -94,8 +95,12 @@ def _open(index: int, parts: Mapping[str, Any], context: Any, version: str, limi
     return Request(envelope, Batch(Row(one, request_id, headers) for one in envelope.inputs))
 
 
-def _json(answer: Any) -> Any:
-    return answer.decode("utf-8", "replace") if isinstance(answer, bytes) else answer
+def _json(row: Row) -> Any:
+    """The row's answer within JSON: a picture as base64, other bytes as the text that they are."""
+    if not isinstance(row.answer, bytes):
+        return row.answer
+    is_picture = (row.content_type or "").startswith("image/")
+    return base64.b64encode(row.answer).decode() if is_picture else row.answer.decode("utf-8", "replace")
 
 
 def _text(answer: Any) -> str:

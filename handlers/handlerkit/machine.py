@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from pathlib import Path
 
 import torch
 
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
+CPUINFO = Path("/proc/cpuinfo")
+COMPILED_FOR = re.compile(r"sse|ssse|avx|amx|fma|f16c|bmi|popcnt|abm|movbe|aes|vaes|pclmul|vpclmul|sha|gfni|adx|asimd|sve|sme")
 
 
 def device(gpu_id: int | None, wanted: str | None = None) -> torch.device:
@@ -50,3 +53,24 @@ def check_bf16(where: torch.device) -> None:
     able = torch.cuda.is_bf16_supported() if where.type == "cuda" else torch.ops.mkldnn._is_mkldnn_bf16_supported()
     if not able:
         raise ValueError(f"precision bf16: this machine's {where.type} has no instructions for it; build with precision fp32")
+
+
+def check_processor(needed: Path) -> None:
+    """See that what was compiled for another processor runs on this one.
+
+    Args:
+        needed: file with the sets of instructions of that processor, one a line; those that a compiler uses are looked at.
+
+    Raises:
+        ValueError: this machine lacks some.
+    """
+    found = re.search(r"^(?:flags|Features)\s*:(.*)$", CPUINFO.read_text(), re.MULTILINE) if CPUINFO.exists() else None
+    if found is None:
+        return
+    missing = sorted({name for name in needed.read_text().split() if COMPILED_FOR.match(name)} - set(found[1].split()))
+    if missing:
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        has = f"{', '.join(missing[:3])}{more}"
+        raise ValueError(
+            f"the network was compiled for a processor with {has}, which this one has not: build it for this machine"
+        )

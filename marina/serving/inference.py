@@ -9,6 +9,7 @@ import requests
 
 from marina.errors import MarinaError
 from marina.serving.management import Unreachable, message_of
+from marina.serving.payloads import BYTES
 
 TIMEOUT_SECONDS = 150
 Route = Literal["predictions", "explanations"]
@@ -40,7 +41,9 @@ class Inference:
         self.address = address.rstrip("/")
         self._session = requests.Session()
 
-    def ask(self, model: str, payload: bytes, version: str | None = None, route: Route = "predictions") -> Answer:
+    def ask(
+        self, model: str, payload: bytes, version: str | None = None, route: Route = "predictions", content_type: str = BYTES
+    ) -> Answer:
         """Send one payload to a model, to one version of it or to its default.
 
         Raises:
@@ -48,7 +51,7 @@ class Inference:
             MarinaError: no answer in time.
         """
         path = f"{self.address}/{route}/{model}" + (f"/{version}" if version else "")
-        headers = {"Content-Type": "application/octet-stream"}
+        headers = {"Content-Type": content_type}
         try:
             answer = self._session.post(path, data=payload, headers=headers, timeout=TIMEOUT_SECONDS)
         except requests.Timeout as error:

@@ -14,6 +14,7 @@ from marina.errors import MarinaError, UsageError
 TIMEOUT_SECONDS = 30
 LARGEST_BYTES = 6_553_500  # TorchServe's own limit of a request
 CHUNK = 1 << 16
+BYTES = "application/octet-stream"
 
 
 class Payload(NamedTuple):
@@ -21,6 +22,11 @@ class Payload(NamedTuple):
 
     name: str
     content: bytes
+
+    @property
+    def content_type(self) -> str:
+        """As its name says it: JSON, or bytes that the handler looks into."""
+        return "application/json" if self.name.endswith(".json") else BYTES
 
 
 def read_payloads(source: str) -> Iterator[Payload]:

@@ -213,7 +213,7 @@ def test_missing_weights_name_both_ways_out(store: Store, build_mar: Build, monk
     [
         (["digitz"], "no spec 'digitz': did you mean 'digits'?"),
         (["vgg16"], "no spec 'vgg16': did you mean 'vgg16-imagenet'?"),
-        (["/nowhere"], "no spec '/nowhere': known: digits, "),
+        (["/nowhere"], "no spec '/nowhere': known: digit_masks, "),
         (["digits", "--version", "3.0"], "digits has no version 3.0; it has: 1.0, 2.0"),
         ([], "name a spec, or give --deployed"),
         (["digits", "--deployed"], "name a spec, or give --deployed"),

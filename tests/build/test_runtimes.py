@@ -135,6 +135,28 @@ def test_a_worker_imports_nothing_that_its_archive_does_not_use(built: dict[str,
     assert any(name.startswith("handlerkit.runtimes." + runtime) for name in loaded)
 
 
+def test_a_package_compiled_for_another_processor_is_refused_at_load(built: dict[str, Any], tmp_path: Path) -> None:
+    """It would end the worker by an illegal instruction; the message names what is missing."""
+    archive = tmp_path / "archive"
+    zipfile.ZipFile(built["store"].archives / "brightness-aotinductor.mar").extractall(archive)
+    here = (archive / "processor.txt").read_text()
+    assert here.split()
+    (archive / "processor.txt").write_text(here + "avx1024_marina\nwarm_cache\n")
+    code = (
+        "import sys; sys.argv = ['', '', '']\n"
+        "from pathlib import Path\n"
+        "from marina.store.preflight_worker import load\n"
+        "from marina.paths import METRICS_CONFIG\n"
+        f"load(Path({str(archive)!r}), str(METRICS_CONFIG))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=archive, env=_environment(archive)
+    )
+    last = done.stderr.strip().splitlines()[-1]
+    missing = "avx1024_marina, which this one has not: build it for this machine"
+    assert last == f"ValueError: the network was compiled for a processor with {missing}"
+
+
 def _environment(folder: Path) -> dict[str, str]:
     return os.environ | {"PYTHONPATH": f"{folder}:{os.environ.get('PYTHONPATH', '')}"}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import requests
 from free_ports import free_ports
 from PIL import Image
 from ruamel.yaml import YAML
+from scripts_of_ours import run_script
 from servers import READY, Serving, serving
 
 from marina import paths
@@ -92,9 +94,24 @@ def test_every_version_explains_itself(tasks_server: Serving, task: Task, versio
     assert answer.json().get("label") == find_entry(tasks_server.store, task.model, version).sample.label
 
 
+@pytest.mark.parametrize(
+    ("model", "source", "printed"),
+    [
+        ("wine", "wine.json", r"version 1: .* feature_ablation\n  [+-]\d\.\d+  \w+\n"),
+        ("docstrings", "docstring.txt", r"version 1: sklearn \d+\.\d%, feature_ablation\n  [+-]\d\.\d+  \w+\n"),
+    ],
+)
+def test_explanations_of_every_kind_can_be_read(tasks_server: Serving, model: str, source: str, printed: str) -> None:
+    """query_model.py --explain lists the strongest features, or tokens, where there is no picture to draw."""
+    path = paths.SPECS / model / source
+    done = run_script("query_model", model, path, "--explain", environment=tasks_server.environment)
+    assert done.code == 0, done.err
+    assert re.search(printed, done.out), done.out
+
+
 def test_numbers_are_answered_in_kserves_envelope(tasks_server: Serving) -> None:
     """Protocol v2 with FP32 data: two rows of a table, two answers."""
-    row = YAML(typ="safe", pure=True).load(_sample(TASKS[0]))["data"]
+    row = YAML(typ="safe", pure=True).load((paths.SPECS / "wine" / "wine.json").read_bytes())["data"]
     document = {"inputs": [{"name": "measurements", "shape": [2, len(row)], "datatype": "FP32", "data": [*row, *row]}]}
     answer = requests.post(tasks_server.url("/v2/models/wine/infer"), json=document, timeout=30)
     assert answer.status_code == 200, answer.text
@@ -104,7 +121,7 @@ def test_numbers_are_answered_in_kserves_envelope(tasks_server: Serving) -> None
 @pytest.mark.parametrize("version", ["1", "2"])
 def test_a_mask_comes_as_a_picture(tasks_server: Serving, version: str) -> None:
     """With Accept: image/png the reply is the PNG itself, and its pixels are those of the run-length answer."""
-    path, sample = f"/predictions/digit_masks/{version}", _sample(TASKS[2])
+    path, sample = f"/predictions/digit_masks/{version}", (paths.SPECS / "digit_masks" / "canvas.png").read_bytes()
     picture, answer = tasks_server.ask(path, sample, Accept="image/png"), tasks_server.ask(path, sample).json()
     assert picture.headers["content-type"] == "image/png"
     mask = np.repeat(answer["mask"]["values"], answer["mask"]["lengths"]).reshape(answer["size"][::-1])

@@ -49,6 +49,13 @@ def test_version_1_answers_explanations(worker: Worker) -> None:
     assert answer.body["explanations"][0]["label"] == "light"
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Captum's
+def test_a_picture_within_an_envelope_is_base64(worker: Worker) -> None:
+    """The bytes of a PNG are no text."""
+    answer = worker.ask({"body": {"instances": [LIGHT]}}, headers=[{"explain": "True", "Accept": "image/png"}])[0]
+    assert base64.b64decode(answer.body["explanations"][0], validate=True).startswith(b"\x89PNG")
+
+
 def v2(**changes: Any) -> dict[str, Any]:
     return {"id": "a1", "inputs": [{"name": "image", "shape": [2], "datatype": "BYTES", "data": [LIGHT, DARK]} | changes]}
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from handlerkit import machine
 from handlerkit.runtimes import Setting, as_float32
 
 
@@ -15,7 +16,8 @@ class AOTInductorRuntime:
     differentiable = False
 
     def __init__(self, setting: Setting) -> None:
-        """Load the package; a bf16 one was exported as such."""
+        """Load the package, if this processor can run it; a bf16 one was exported as such."""
+        machine.check_processor(setting.folder / "processor.txt")
         self.model = torch._inductor.aoti_load_package(setting.path)
         self._setting = setting
 
