@@ -84,7 +84,7 @@ def test_forms_and_json_are_answered_like_raw_bytes(server: Serving, seven: byte
         (b"", "image/png", 400, "empty body: send the bytes of a file"),
         (b"x=1", "application/x-www-form-urlencoded", 400, "With curl, send it by -T FILE or -F data=@FILE"),
         (b'{"x": 1}', "application/json", 400, 'found no text under "data"'),
-        (b"[1, 2]", "application/json", 415, "a JSON list"),
+        (b"[1, 2]", "application/json", 422, "'data' must have shape [1, 8, 8]; found [2]."),
         (b"{broken", "application/json", 422, "Not an image that can be read"),
     ],
 )
