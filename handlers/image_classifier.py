@@ -11,7 +11,7 @@ from handlerkit.images import ImageOptions, picture, read_image, read_numbers
 from handlerkit.labels import Labels
 from handlerkit.options import read_options
 from handlerkit.payload import binary, content
-from handlerkit.ranking import Answer, best_classes
+from handlerkit.ranking import Answer, best_classes, chosen_class
 
 
 class ImageClassifier(ModelHandler):
@@ -48,10 +48,9 @@ class ImageClassifier(ModelHandler):
         from handlerkit.heatmap import draw
 
         probabilities = self.runtime.run(tensor.unsqueeze(0))[0].float().softmax(dim=-1)
-        wanted = row.option("target")
-        target = int(probabilities.argmax()) if wanted is None else self._labels.index(wanted, len(probabilities))
+        target = chosen_class(probabilities, row, self._labels)
         explanation = explain(self._explainer, tensor, target, row.option("method"))
-        if "image/png" in str(row.headers.get("accept", "")):
+        if row.accepts("image/png"):
             row.reply(draw(picture(binary(row, self.limits), self._image), explanation["attributions"]), "image/png")
             return None
         return self._labels.answer(target, float(probabilities[target])) | explanation

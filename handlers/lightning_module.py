@@ -13,7 +13,7 @@ from handlerkit.labels import Labels
 from handlerkit.monte_carlo import MonteCarlo, MonteCarloOptions, uncertainty
 from handlerkit.options import read_options
 from handlerkit.payload import binary
-from handlerkit.ranking import Answer, best_classes
+from handlerkit.ranking import Answer, best_classes, chosen_class
 
 
 class LightningModuleClassifier(ModelHandler):
@@ -66,10 +66,9 @@ class LightningModuleClassifier(ModelHandler):
         from handlerkit.heatmap import draw
 
         probabilities = self._network.run(tensor.unsqueeze(0))[0]
-        wanted = row.option("target")
-        target = int(probabilities.argmax()) if wanted is None else self._labels.index(wanted, len(probabilities))
+        target = chosen_class(probabilities, row, self._labels)
         explanation = explain(self._explainer, tensor, target, row.option("method"))
-        if "image/png" in str(row.headers.get("accept", "")):
+        if row.accepts("image/png"):
             row.reply(draw(picture(binary(row, self.limits), self._options), explanation["attributions"]), "image/png")
             return None
         return self._labels.answer(target, float(probabilities[target])) | explanation

@@ -64,7 +64,7 @@ class ObjectDetector(ModelHandler):
         found = self._found(output, row, whole_number(row, "top_k", self._options.top_k, 1, MOST))
         if found:
             self.meter.answer(self._labels.name(found[0].index), found[0].probability)
-        if _wants_picture(row):
+        if row.accepts("image/png"):
             image, sent = self._decoded(row, MOST_SIDE)
             row.reply(draw_boxes(image, sent, [(one.box, self._caption(one), one.index) for one in found]), "image/png")
         return listed(found, self._labels, form)
@@ -78,7 +78,7 @@ class ObjectDetector(ModelHandler):
         detection = self._chosen([one[0] for one in self.runtime.run(tensor.unsqueeze(0))], row)
         explainer = replace(self._explainer, runtime=DetectionScore(self.runtime, detection))
         explanation = explain(explainer, tensor, 0, row.option("method"))
-        if _wants_picture(row):
+        if row.accepts("image/png"):
             image = self._placed(row)[0]
             heat = Image.open(io.BytesIO(draw(image, explanation["attributions"])))
             row.reply(draw_boxes(heat, image.size, [(detection.seen, self._caption(detection), detection.index)]), "image/png")
@@ -113,7 +113,3 @@ class ObjectDetector(ModelHandler):
 
     def _caption(self, detection: Detection) -> str:
         return f"{self._labels.name(detection.index)} {detection.probability:.0%}"
-
-
-def _wants_picture(row: Row) -> bool:
-    return "image/png" in str(row.headers.get("accept", ""))

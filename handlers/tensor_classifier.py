@@ -12,7 +12,7 @@ from handlerkit.labels import Labels, names_inside
 from handlerkit.options import read_options
 from handlerkit.payload import binary
 from handlerkit.pixels import PixelOptions, PixelRuntime, check_scores, picture_of, read_pixels, sizes_apart
-from handlerkit.ranking import Answer, best_classes
+from handlerkit.ranking import Answer, best_classes, chosen_class
 
 
 class TensorClassifier(ModelHandler):
@@ -62,10 +62,9 @@ class TensorClassifier(ModelHandler):
         from handlerkit.heatmap import draw
 
         probabilities = self._probabilities(self.runtime.run(tensor.unsqueeze(0))[0])
-        wanted = row.option("target")
-        target = int(probabilities.argmax()) if wanted is None else self._labels.index(wanted, len(probabilities))
+        target = chosen_class(probabilities, row, self._labels)
         explanation = explain(self._explainer, tensor.float(), target, row.option("method"))
-        if "image/png" in str(row.headers.get("accept", "")):
+        if row.accepts("image/png"):
             row.reply(draw(picture_of(tensor), explanation["attributions"]), "image/png")
             return None
         return self._labels.answer(target, float(probabilities[target])) | explanation

@@ -10,7 +10,7 @@ from handlerkit.explainer import FEATURE_METHODS, Explainer
 from handlerkit.labels import Labels
 from handlerkit.options import read_options
 from handlerkit.payload import document
-from handlerkit.ranking import best_classes
+from handlerkit.ranking import best_classes, chosen_class
 from handlerkit.tensors import TensorOptions, name_outputs, read_inputs
 
 
@@ -75,8 +75,7 @@ class TensorModel(ModelHandler):
             raise BadRequest("This model has no explanations: they need one output, a list of scores for each row.")
         outputs = self._named(self.runtime.run(*(one.unsqueeze(0) for one in tensor)))
         scores = next(iter(outputs.values()))[0]
-        wanted = row.option("target")
-        target = int(scores.argmax()) if wanted is None else self._labels.index(wanted, self._scores)
+        target = chosen_class(scores, row, self._labels)
         asked = row.option("method")
         return self._answer(target, scores) | explain_features(self._explainer, tensor, target, self._options, asked)
 

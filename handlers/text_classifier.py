@@ -10,7 +10,7 @@ from handlerkit.explainer import TOKEN_METHODS, Explainer
 from handlerkit.labels import Labels
 from handlerkit.options import read_options
 from handlerkit.payload import text
-from handlerkit.ranking import Answer, best_classes
+from handlerkit.ranking import Answer, best_classes, chosen_class
 from handlerkit.tokens import TextOptions, split_tokens, token_ids
 
 
@@ -59,8 +59,7 @@ class TextClassifier(ModelHandler):
         from handlerkit.explain_tokens import explain_tokens  # Captum is not loaded before it is wanted
 
         probabilities = self.runtime.run(tensor.unsqueeze(0))[0].float().softmax(dim=-1)
-        wanted = row.option("target")
-        target = int(probabilities.argmax()) if wanted is None else self._labels.index(wanted, len(probabilities))
+        target = chosen_class(probabilities, row, self._labels)
         answer = self._labels.answer(target, float(probabilities[target])) | {"truncated": self._is_truncated(row)}
         tokens = self._tokens(row)[: self._options.length]
         return answer | explain_tokens(self._explainer, tensor, tokens, target, row.option("method"))

@@ -56,6 +56,10 @@ class Row(dict[str, Any]):
         except (TypeError, ValueError):
             return False
 
+    def accepts(self, content_type: str) -> bool:
+        """Whether the caller's ``Accept`` names a content type."""
+        return content_type in str(self.headers.get("accept", ""))
+
     def option(self, name: str) -> Any:
         """An option of this request alone: a form's part, or a key of its JSON; None where it has none."""
         body = self.get("body", self.get("data"))

@@ -50,7 +50,7 @@ def read_asked(row: Row, sent: Size, options: MaskOptions) -> Asked:
     """
     mask = one_of(row, "mask", options.mask, ENCODINGS)
     picture = one_of(row, "picture", PICTURES[0], PICTURES)
-    accepted = PNG in str(row.headers.get("accept", ""))
+    accepted = row.accepts(PNG)
     if row.option("picture") is not None and not accepted:
         raise BadRequest(f"'picture' goes with the header Accept: {PNG}.")
     threshold = number(row, "threshold", options.threshold, 0, 1)

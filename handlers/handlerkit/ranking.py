@@ -35,6 +35,21 @@ def best_classes(probabilities: torch.Tensor, row: Row, labels: Labels, options:
     return [labels.answer(index, value) for index, value in listed]
 
 
+def chosen_class(scores: torch.Tensor, row: Row, labels: Labels) -> int:
+    """Index of the class that a row asks to explain: its ``target``, a label or an index, else the best one.
+
+    Args:
+        scores: of each class, shape [classes].
+        row: the request.
+        labels: names of the classes.
+
+    Raises:
+        BadRequest: there is no such class.
+    """
+    wanted = row.option("target")
+    return int(scores.argmax()) if wanted is None else labels.index(wanted, len(scores))
+
+
 def _by_name(listed: list[tuple[int, float]], labels: Labels) -> dict[str, float]:
     named: dict[str, float] = {}
     for index, value in listed:

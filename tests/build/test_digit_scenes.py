@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from loading import load_in_a_process, unpacked
 from ruamel.yaml import YAML
 from scripts_of_ours import run_script
 
@@ -73,19 +70,8 @@ def test_every_other_runtime_finds_the_same(built: list[dict[str, Any]], store: 
 
 def test_a_worker_of_a_detector_imports_no_torchvision(built: list[dict[str, Any]], store: Path, tmp_path: Path) -> None:
     """Boxes are compared, dropped and drawn without it; Captum comes with the first explanation."""
-    zipfile.ZipFile(store / "archives" / built[0]["archive"]).extractall(tmp_path)
-    code = (
-        "import json, sys; sys.argv = ['', '', '']\n"
-        "from pathlib import Path\n"
-        "from marina.store.preflight_worker import load\n"
-        "from marina.paths import METRICS_CONFIG\n"
-        f"load(Path({str(tmp_path)!r}), str(METRICS_CONFIG))\n"
-        "print(json.dumps(sorted(sys.modules)))"
-    )
-    surroundings = os.environ | {"PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"}
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=surroundings, check=True
-    )
+    done = load_in_a_process(unpacked(store / "archives" / built[0]["archive"], tmp_path))
+    assert done.returncode == 0, done.stderr
     loaded = json.loads(done.stdout.splitlines()[-1])
     assert "object_detector" in loaded
     assert not [name for name in loaded if name.startswith(("torchvision", "captum", "onnxruntime", "openvino"))]

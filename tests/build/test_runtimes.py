@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from loading import load_in_a_process, unpacked
 from models import NETWORK, SPEC, write_model
 from scripts_of_ours import Ended, call_script
 from workers import Worker, config, image_classifier, traced
@@ -118,47 +117,23 @@ UNWANTED = {
 @pytest.mark.parametrize("runtime", UNWANTED)
 def test_a_worker_imports_nothing_that_its_archive_does_not_use(built: dict[str, Any], runtime: str, tmp_path: Path) -> None:
     """After load, warm-up included, the other runtimes, torchvision and Captum are not in memory."""
-    zipfile.ZipFile(built["store"].archives / f"brightness-{runtime}.mar").extractall(tmp_path)
-    code = (
-        "import json, sys; sys.argv = ['', '', '']\n"
-        "from pathlib import Path\n"
-        "from marina.store.preflight_worker import load\n"
-        "from marina.paths import METRICS_CONFIG\n"
-        f"load(Path({str(tmp_path)!r}), str(METRICS_CONFIG))\n"
-        "print(json.dumps(sorted(sys.modules)))"
-    )
-    printed = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path, env=_environment(tmp_path)
-    ).stdout
-    loaded = json.loads(printed.splitlines()[-1])
+    done = load_in_a_process(unpacked(built["store"].archives / f"brightness-{runtime}.mar", tmp_path))
+    assert done.returncode == 0, done.stderr
+    loaded = json.loads(done.stdout.splitlines()[-1])
     assert not [name for name in loaded if name.startswith(UNWANTED[runtime])]
     assert any(name.startswith("handlerkit.runtimes." + runtime) for name in loaded)
 
 
 def test_a_package_compiled_for_another_processor_is_refused_at_load(built: dict[str, Any], tmp_path: Path) -> None:
     """It would end the worker by an illegal instruction; the message names what is missing."""
-    archive = tmp_path / "archive"
-    zipfile.ZipFile(built["store"].archives / "brightness-aotinductor.mar").extractall(archive)
+    archive = unpacked(built["store"].archives / "brightness-aotinductor.mar", tmp_path / "archive")
     here = (archive / "processor.txt").read_text()
     assert here.split()
     (archive / "processor.txt").write_text(here + "avx1024_marina\nwarm_cache\n")
-    code = (
-        "import sys; sys.argv = ['', '', '']\n"
-        "from pathlib import Path\n"
-        "from marina.store.preflight_worker import load\n"
-        "from marina.paths import METRICS_CONFIG\n"
-        f"load(Path({str(archive)!r}), str(METRICS_CONFIG))\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=archive, env=_environment(archive)
-    )
+    done = load_in_a_process(archive)
     last = done.stderr.strip().splitlines()[-1]
     missing = "avx1024_marina, which this one has not: build it for this machine"
     assert last == f"ValueError: the network was compiled for a processor with {missing}"
-
-
-def _environment(folder: Path) -> dict[str, str]:
-    return os.environ | {"PYTHONPATH": f"{folder}:{os.environ.get('PYTHONPATH', '')}"}
 
 
 @pytest.mark.parametrize(
