@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -11,7 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,8 @@ from ruamel.yaml import YAML
 
 from marina import paths
 from marina.errors import MarinaError
+from marina.serving.free_ports import environment, free_ports
 from marina.serving.polling import wait_for
-from marina.serving.ports import Ports
 
 START_SECONDS = 600
 READY = "Ctrl-C stops it."
@@ -34,7 +33,7 @@ def served(deployment: dict[str, Any], store: Path) -> Iterator[str]:
     Raises:
         MarinaError: it does not come up.
     """
-    ports = _free_ports()
+    ports = free_ports()
     with tempfile.TemporaryDirectory(prefix="marina-benchmark-") as folder:
         written, output = Path(folder) / "deployment.yaml", Path(folder) / "output"
         with written.open("w") as file:
@@ -42,12 +41,12 @@ def served(deployment: dict[str, Any], store: Path) -> Iterator[str]:
         command = [sys.executable, str(paths.ROOT / "scripts" / "serve_models.py"), "--deployment", str(written)]
         command += ["--store", str(store), "--logs", str(Path(folder) / "logs")]
         with output.open("wb") as printed:
-            process = subprocess.Popen(command, env=os.environ | ports, stdout=printed, stderr=subprocess.STDOUT)
+            process = subprocess.Popen(command, env=os.environ | environment(ports), stdout=printed, stderr=subprocess.STDOUT)
         try:
             wait_for(lambda: READY in output.read_text() or process.poll() is not None, START_SECONDS)
             if READY not in output.read_text():
                 raise MarinaError(f"the server did not come up:\n{output.read_text()[-3000:]}")
-            yield f"http://127.0.0.1:{ports['INFERENCE_PORT']}"
+            yield f"http://127.0.0.1:{ports.inference_port}"
         finally:
             process.terminate()
             process.wait(60)
@@ -83,11 +82,3 @@ class Callers:
         self.latencies.append(time.perf_counter() - due)
         if answer.status_code != requests.codes.ok:
             self.failures.append(answer.status_code)
-
-
-def _free_ports() -> dict[str, str]:
-    with ExitStack() as stack:
-        sockets = {name.upper(): stack.enter_context(socket.socket()) for name in Ports.model_fields}
-        for one in sockets.values():
-            one.bind(("127.0.0.1", 0))
-        return {name: str(one.getsockname()[1]) for name, one in sockets.items()}

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import psutil
 import requests
-from free_ports import environment
 
 from marina import paths
 from marina.paths import Store
+from marina.serving.free_ports import environment
 from marina.serving.polling import wait_for
 from marina.serving.ports import Ports
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal, Protocol
 
+from handlerkit.options import check_whole
+
 FORMS = ("marina", "stock")
 Form = Literal["marina", "stock"]
 
@@ -30,8 +32,7 @@ def check_choice(options: Choice) -> None:
     Raises:
         ValueError: a value is none that the option can have.
     """
-    if type(options.top_k) is not int or options.top_k < 1:
-        raise ValueError(f"top_k must be a whole number of at least 1, not {options.top_k!r}")
+    check_whole("top_k", options.top_k, 1)
     if type(options.threshold) not in (int, float) or not 0 <= options.threshold <= 1:
         raise ValueError(f"threshold must be a number from 0 to 1, not {options.threshold!r}")
     if options.form not in FORMS:

@@ -31,3 +31,13 @@ def read_options(kind: type[Options], given: Mapping[str, Any]) -> Options:
         return kind(**values)
     except (TypeError, ValueError) as error:
         raise OptionError(f"options: {error}") from error
+
+
+def check_whole(name: str, value: object, least: int) -> None:
+    """See that an option is a whole number.
+
+    Raises:
+        ValueError: it is none, or below ``least``.
+    """
+    if type(value) is not int or value < least:
+        raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}")

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from handlerkit.choice import Form, check_choice
+from handlerkit.options import check_whole
 
 TOKEN = re.compile(r"\w+|[^\w\s]")
 PADDING = 0
@@ -40,9 +41,7 @@ class TextOptions:
     def __post_init__(self) -> None:
         """Refuse values that could only fail at the first request."""
         for name, least in (("length", 1), ("buckets", 2)):
-            value = getattr(self, name)
-            if type(value) is not int or value < least:
-                raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}")
+            check_whole(name, getattr(self, name), least)
         check_choice(self)
 
 

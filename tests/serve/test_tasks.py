@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pytest
 import requests
-from free_ports import free_ports
 from PIL import Image
 from ruamel.yaml import YAML
 from scripts_of_ours import run_script
@@ -22,6 +21,7 @@ from servers import READY, Serving, serving
 
 from marina import paths
 from marina.paths import Store
+from marina.serving.free_ports import free_ports
 from marina.store.index import find_entry
 from marina.store.samples import best_label
 

@@ -16,10 +16,10 @@ from typing import Any
 import psutil
 import pytest
 from documents import commands
-from free_ports import environment, free_ports
 from servers import READY, eventually
 
 from marina import paths
+from marina.serving.free_ports import environment, free_ports
 from marina.serving.polling import wait_for
 from marina.serving.ports import Ports
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import pytest
 import requests
-from free_ports import environment, free_ports
 from servers import eventually
 
 from marina import paths
+from marina.serving.free_ports import environment, free_ports
 from marina.serving.management import Management
 from marina.serving.ports import Ports
 

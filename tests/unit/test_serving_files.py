@@ -7,12 +7,12 @@ import socket
 from pathlib import Path
 
 import pytest
-from free_ports import free_ports
 
 from marina import paths
 from marina.errors import MarinaError, UsageError
 from marina.paths import Store
 from marina.serving.deployment import read_deployment
+from marina.serving.free_ports import free_ports
 from marina.serving.ports import Ports, read_ports, require_free
 from marina.serving.process import LONGEST_SOCKET_FOLDER, TorchServe
 from marina.serving.properties import effective_properties, read_properties
