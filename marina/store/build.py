@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,34 +12,24 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from marina import paths
 from marina.console import err, step
-from marina.digests import digest_of, file_digest, source_files
+from marina.digests import file_digest
 from marina.errors import MarinaError
 from marina.paths import Store
-from marina.store.files import own_files
 from marina.store.index import Entry, read_index, record
+from marina.store.inputs import inputs_digest, is_stale, packages
 from marina.store.spec import SpecFile
 
 if TYPE_CHECKING:
     from marina.store.sources import WeightsChoice  # at run time it would import torch, which takes seconds
 
-PACKAGES = ("torch", "torchvision", "torchserve", "torch-model-archiver")
-
 
 def is_current(found: SpecFile, version: str, store: Store) -> bool:
     """Whether the version's archive is there and was built from what is there now. Does not import torch."""
     entry = read_index(store).models.get(found.spec.name, {}).get(version)
-    if entry is None or entry.inputs_sha256 != inputs_digest(found, version):
+    if entry is None or is_stale(found, version, entry):
         return False
     archive = store.archives / entry.archive
     return archive.is_file() and file_digest(archive) == entry.sha256
-
-
-def inputs_digest(found: SpecFile, version: str) -> str:
-    """SHA-256 over everything an archive is built from, weights aside."""
-    handlerkit = [path for path in source_files(paths.HANDLERKIT) if not path.is_relative_to(paths.HANDLERKIT_TESTING)]
-    own = [*source_files(found.folder), *own_files(found).values(), found.handler]
-    files = [*own, *handlerkit, *source_files(Path(__file__).parent)]
-    return digest_of([version, *(f"{path.name} {file_digest(path)}" for path in files), *_packages().values()])
 
 
 def ensure(found: SpecFile, version: str, store: Store) -> Entry:
@@ -104,15 +93,11 @@ def build(found: SpecFile, version: str, store: Store, choice: WeightsChoice) ->
             accuracy=tried.accuracy,
             sample=found.spec.sample,
             serving=found.spec.serving,
-            built_with=_packages(),
+            built_with=packages(),
         )
         made.replace(target)
     record(store, found.spec.name, version, entry)
     return entry
-
-
-def _packages() -> dict[str, str]:
-    return {name: installed(name) for name in PACKAGES}
 
 
 def _shown(found: SpecFile) -> str:

@@ -21,9 +21,10 @@ from scripts_of_ours import Ended, call_script
 from marina import paths
 from marina.paths import Store
 from marina.store.archive import write_archive
-from marina.store.build import build, ensure, inputs_digest, is_current
+from marina.store.build import build, ensure, is_current
 from marina.store.exporters import Exported
 from marina.store.index import find_entry, read_index, verified_archive
+from marina.store.inputs import inputs_digest, kit_digest
 from marina.store.sources import WeightsChoice
 from marina.store.spec import find_spec
 
@@ -86,11 +87,15 @@ def test_what_is_for_tests_alone_rebuilds_nothing(model: Path, monkeypatch: pyte
     shutil.copytree(paths.HANDLERKIT, copied)
     monkeypatch.setattr(paths, "HANDLERKIT", copied)
     monkeypatch.setattr(paths, "HANDLERKIT_TESTING", copied / "testing")
+    kit_digest.cache_clear()
     before = inputs_digest(find_spec(str(model)), "1")
     (copied / "testing" / "more.py").write_text("")
+    kit_digest.cache_clear()
     assert inputs_digest(find_spec(str(model)), "1") == before
     (copied / "more.py").write_text("")
+    kit_digest.cache_clear()
     assert inputs_digest(find_spec(str(model)), "1") != before
+    kit_digest.cache_clear()
 
 
 def test_the_same_files_give_the_same_archive(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,8 @@ from models import SPEC, write_model
 from scripts_of_ours import call_script
 
 from marina.paths import Store
-from marina.store.build import inputs_digest, is_current
+from marina.store.build import is_current
+from marina.store.inputs import inputs_digest
 from marina.store.spec import find_spec
 
 
