@@ -25,10 +25,10 @@ from marina.errors import MarinaError, UsageError
 from marina.store.exporters import Exported
 from marina.store.files import own_files
 from marina.store.labels import Entries
+from marina.store.manifest import MANIFEST
 from marina.store.samples import MODEL_CONFIG
 from marina.store.spec import FILE_NAME, SpecFile
 
-MANIFEST = "MAR-INF/MANIFEST.json"
 NO_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest a zip can hold
 STORED = (".pt", ".pt2", ".onnx", ".bin", ".png", ".jpg")  # compressed already, or not worth it
 

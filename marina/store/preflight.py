@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import torch
 
 from marina import paths
 from marina.errors import MarinaError
+from marina.store.contents import unpack
 from marina.store.index import Accuracy
 from marina.store.samples import best_label, sample_of
 from marina.store.sources import HeldOut
@@ -54,8 +54,7 @@ def try_archive(
     """
     with tempfile.TemporaryDirectory(prefix="marina-preflight-") as name:
         folder = Path(name)
-        with zipfile.ZipFile(archive) as file:
-            file.extractall(folder / "archive")
+        unpack(archive, folder / "archive")
         request, label = sample_of(archive)
         _write_requests(folder, request, held_out)
         torch.save(inputs, folder / "inputs.pt")

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+
+from marina.store.contents import opened, read_member
 
 MODEL_CONFIG = "model-config.yaml"
 
 
 def sample_of(archive: Path) -> tuple[bytes, str | None]:
     """The request that an archive is tried with, and the label it must answer, if any."""
-    with zipfile.ZipFile(archive) as file:
-        config = YAML(typ="safe", pure=True).load(file.read(MODEL_CONFIG))
+    with opened(archive) as (file, _):
+        config = YAML(typ="safe", pure=True).load(read_member(file, MODEL_CONFIG))
         sample = config["handlerkit"]["sample"]
-        return file.read(sample["request"]), sample["label"]
+        return read_member(file, sample["request"]), sample["label"]
 
 
 def best_label(answer: Any) -> str | None:
