@@ -31,7 +31,7 @@ lock:  ## lock requirements/*.in anew (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" requirements/test.in -o requirements/test.txt
 
 clean:  ## remove the environment and everything that was built
-	rm -rf $(VENV) model_store/archives model_store/weights model_store/index.json logs
+	rm -rf $(VENV) model_store/archives model_store/weights model_store/samples model_store/index.json logs
 
 $(VENV)/.python:
 	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) was not found: install Python 3.11, or name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }

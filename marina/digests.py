@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+CHUNK = 1 << 20
 
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hex."""
+
+def file_digest(path: Path, told: Callable[[int], None] = lambda _: None) -> str:
+    """SHA-256 of a file's bytes, in hex; ``told`` is told how many bytes were read, whenever some were."""
+    digest = hashlib.sha256()
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+            told(len(chunk))
+    return digest.hexdigest()
 
 
 def digest_of(parts: Iterable[str]) -> str:

@@ -33,6 +33,11 @@ class Store:
         return self.folder / "weights"
 
     @property
+    def samples(self) -> Path:
+        """Requests that adopted archives are tried with."""
+        return self.folder / "samples"
+
+    @property
     def index(self) -> Path:
         """What was built, and from what."""
         return self.folder / "index.json"

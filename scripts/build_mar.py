@@ -10,10 +10,10 @@ from rich.table import Table
 
 from marina import paths
 from marina.console import out, run, step
-from marina.errors import UsageError
+from marina.errors import MarinaError, UsageError
 from marina.paths import Store
 from marina.serving.deployment import read_deployment
-from marina.store.build import build, ensure, is_current
+from marina.store.build import adopted_entry, build, ensure, is_current
 from marina.store.index import Entry, find_entry
 from marina.store.spec import SpecFile, find_spec
 
@@ -44,7 +44,8 @@ def _build(options: argparse.Namespace) -> int:
     if options.deployed:
         wanted = read_deployment(options.deployment).versions()
         found = dict.fromkeys((version.spec or version.built_as, version.name) for version in wanted)
-        entries = [(spec := find_spec(name), version, ensure(spec, version, store)) for name, version in found]
+        own = [(name, version) for name, version in found if not adopted_entry(name, version, store)]
+        entries = [(spec := find_spec(name), version, ensure(spec, version, store)) for name, version in own]
     else:
         entries = [(spec, version, _build_one(spec, version, store, options)) for spec, version in _asked(options)]
     _show(entries, options.json)
@@ -77,6 +78,9 @@ def _asked(options: argparse.Namespace) -> list[tuple[SpecFile, str]]:
 
 
 def _build_one(spec: SpecFile, version: str, store: Store, options: argparse.Namespace) -> Entry:
+    if not options.force and (adopted := adopted_entry(spec.spec.name, version, store)):
+        reason = f"was adopted from {adopted.weights.name}, which a build would replace"
+        raise MarinaError(f"{spec.spec.name} {version} {reason}: give --force, or the spec another version")
     own_weights = not (options.weights or options.random_weights)
     if own_weights and not options.force and is_current(spec, version, store):
         entry = find_entry(store, spec.spec.name, version)
@@ -96,7 +100,7 @@ def _show(entries: list[tuple[SpecFile, str, Entry]], as_json: bool) -> None:
     table = Table("archive", "runtime", "weights", "parity", "accuracy", "MB", "SHA-256", box=None, pad_edge=False)
     for _, _, entry in entries:
         accuracy = str(entry.accuracy or "not measured")
-        parity = f"{entry.parity.largest_difference:.0e}"
+        parity = f"{entry.parity.largest_difference:.0e}" if entry.parity else "not measured"
         size = f"{entry.size_bytes / 1e6:.1f}"
         table.add_row(entry.archive, entry.runtime, entry.weights.source, parity, accuracy, size, entry.sha256[:12])
     out.print(table)

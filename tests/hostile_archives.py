@@ -138,6 +138,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], Path], str]] = {
     "empty-part": (with_member("a//b"), "'a//b', which is no plain path"),
     "dot": (with_member("./mine.pyx"), "which is no plain path"),
     "control": (with_member("a\nb"), "which has characters that cannot be shown"),
+    "compiled": (with_member("__pycache__/mine.cpython-311.pyc"), "which is compiled code, that Python may run in place"),
     "nul": (with_member("a\0b"), "which has characters that cannot be shown"),
     "long": (with_member("n" * 1001), "which is too long"),
     "link": (with_member("weights", b"/etc/passwd", 0o120777), "has 'weights', which is a link"),

@@ -26,7 +26,7 @@ from marina.serving.process import TorchServe
 from marina.serving.properties import effective_properties
 from marina.serving.service import Server, bring_into_service
 from marina.serving.watch import Watch
-from marina.store.build import ensure
+from marina.store.build import adopted_entry, ensure
 from marina.store.index import Entry, verified_archive
 from marina.store.spec import find_spec
 
@@ -84,9 +84,14 @@ def _built(plan: Plan) -> dict[Wanted, Entry]:
     """The entries of all wanted versions, built where they are missing, their digests compared."""
     entries = {}
     for wanted in plan.deployment.versions():
-        entries[wanted] = ensure(find_spec(wanted.spec or wanted.built_as), wanted.name, plan.store)
+        entries[wanted] = _entry(plan, wanted)
         verified_archive(plan.store, entries[wanted])
     return entries
+
+
+def _entry(plan: Plan, wanted: Wanted) -> Entry:
+    adopted = None if wanted.spec else adopted_entry(wanted.built_as, wanted.name, plan.store)
+    return adopted or ensure(find_spec(wanted.spec or wanted.built_as), wanted.name, plan.store)
 
 
 def _properties(plan: Plan) -> str:
@@ -162,7 +167,7 @@ def _show(plan: Plan, entries: dict[Wanted, Entry]) -> None:
         table.add_row(wanted.model, wanted.name, "default" * wanted.is_default, entry.runtime, workers, accuracy)
     first, *rest = entries
     last = rest[-1] if rest else first
-    sample = _sample_path(first)
+    sample, of_last = (_sample_path(plan, wanted, entries[wanted]) for wanted in (first, last))
     host, ports = plan.reached_at, plan.ports
     out.print(table)
     out.print(
@@ -172,14 +177,16 @@ def _show(plan: Plan, entries: dict[Wanted, Entry]) -> None:
         f"logs        {plan.logs}\n\n"
         "Ask it, from another terminal:\n"
         f"  curl http://{host}:{ports.inference_port}/predictions/{first.model} -T {sample}\n"
-        f"  curl http://{host}:{ports.inference_port}/explanations/{last.model}/{last.name} -T {_sample_path(last)}\n"
+        f"  curl http://{host}:{ports.inference_port}/explanations/{last.model}/{last.name} -T {of_last}\n"
         f"  curl http://{host}:{ports.metrics_port}/metrics\n\n"
         "Ctrl-C stops it.",
         markup=False,
     )
 
 
-def _sample_path(wanted: Wanted) -> Path:
+def _sample_path(plan: Plan, wanted: Wanted, entry: Entry) -> Path:
+    if entry.is_adopted:
+        return plan.store.samples / entry.sample.request
     found = find_spec(wanted.spec or wanted.built_as)
     path = found.beside(found.spec.sample.request)
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

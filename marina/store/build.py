@@ -32,6 +32,12 @@ def is_current(found: SpecFile, version: str, store: Store) -> bool:
     return archive.is_file() and file_digest(archive) == entry.sha256
 
 
+def adopted_entry(model: str, version: str, store: Store) -> Entry | None:
+    """The entry of an archive that was built elsewhere: it has no spec, and is never built here."""
+    entry = read_index(store).models.get(model, {}).get(version)
+    return entry if entry and entry.is_adopted else None
+
+
 def ensure(found: SpecFile, version: str, store: Store) -> Entry:
     """The version's entry, built anew only where something changed.
 

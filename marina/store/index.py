@@ -21,9 +21,12 @@ class Record(BaseModel):
 
 
 class Weights(Record):
-    """Which weights an archive carries; ``pretrained`` ones are those that a spec's training file took from elsewhere."""
+    """Which weights an archive carries; ``pretrained`` ones are those that a spec's training file took from elsewhere.
 
-    source: Literal["trained", "pretrained", "torchvision", "file", "random"]
+    Of an ``adopted`` archive, which was built elsewhere, name and digest are those of the file that was adopted.
+    """
+
+    source: Literal["trained", "pretrained", "torchvision", "file", "random", "adopted"]
     name: str
     sha256: str
 
@@ -52,22 +55,34 @@ class Accuracy(Record):
 
 
 class Entry(Record):
-    """One built archive."""
+    """One built archive, or an adopted one: of that, what only its build could know is None."""
 
     archive: str
     sha256: str
     size_bytes: int
-    content_sha256: str
-    inputs_sha256: str
-    spec: str
+    content_sha256: str | None
+    inputs_sha256: str | None
+    spec: str | None
     runtime: str
     precision: str = "fp32"
     weights: Weights
-    parity: Parity
+    parity: Parity | None
     accuracy: Accuracy | None
     sample: Sample
     serving: Serving
     built_with: dict[str, str]
+
+    @property
+    def is_adopted(self) -> bool:
+        """Whether it was built elsewhere."""
+        return self.weights.source == "adopted"
+
+    @property
+    def again(self) -> str:
+        """How to make its archive anew."""
+        if self.is_adopted:
+            return f"adopt {self.weights.name} again with scripts/check_store.py --adopt FILE --replace"
+        return f"build it again with scripts/build_mar.py {self.spec} --force"
 
 
 class Index(Record):
@@ -122,11 +137,11 @@ def verified_archive(store: Store, entry: Entry) -> Path:
     """
     path = store.archives / entry.archive
     if not path.is_file():
-        raise MarinaError(f"{path} is missing: build it again with scripts/build_mar.py {entry.spec}")
+        raise MarinaError(f"{path} is missing: {entry.again}")
     found = file_digest(path)
     if found != entry.sha256:
         raise MarinaError(
             f"{path} is not the archive that was built (SHA-256 {found[:12]}…, built {entry.sha256[:12]}…): "
-            f"it will not be served; build it again with scripts/build_mar.py {entry.spec} --force"
+            f"it will not be served; {entry.again}"
         )
     return path

@@ -38,17 +38,17 @@ def check_names(names: Iterable[str]) -> None:
 
 
 def _what_is_wrong(name: str) -> str | None:
-    if name.startswith("/") or DRIVE.match(name):
-        return "is an absolute path"
-    if "\\" in name:
-        return "has a backslash, a folder on some systems and a part of a name on others"
-    if ".." in name.split("/"):
-        return "leads out of its folder"
-    if not all(part not in ("", ".") for part in name.split("/")):
-        return "is no plain path"
-    if not name.isprintable():
-        return "has characters that cannot be shown"
-    return "is too long" if len(name) > LONGEST_NAME else None
+    parts = name.split("/")
+    reasons = {
+        "is an absolute path": name.startswith("/") or DRIVE.match(name),
+        "has a backslash, a folder on some systems and a part of a name on others": "\\" in name,
+        "leads out of its folder": ".." in parts,
+        "is no plain path": "" in parts or "." in parts,
+        "is compiled code, that Python may run in place of the file beside it": "__pycache__" in parts,
+        "has characters that cannot be shown": not name.isprintable(),
+        "is too long": len(name) > LONGEST_NAME,
+    }
+    return next((reason for reason, holds in reasons.items() if holds), None)
 
 
 def _on_any_disk(name: str) -> str:

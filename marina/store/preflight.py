@@ -54,15 +54,37 @@ def try_archive(
     """
     with tempfile.TemporaryDirectory(prefix="marina-preflight-") as name:
         folder = Path(name)
-        unpack(archive, folder / "archive")
         request, label = sample_of(archive)
-        _write_requests(folder, request, held_out)
         torch.save(inputs, folder / "inputs.pt")
-        report = _run_worker(archive, folder)
+        report = _asked(archive, folder, request, held_out)
         _check_sample(archive, report, None if any_answer else label)
         _check_refusal(archive, report["refused"])
         outputs = torch.load(folder / "outputs.pt", weights_only=True)
-    return Tried(outputs, report["content_sha256"], _accuracy(report["held_out"], held_out))
+    return Tried(outputs, report["description"]["content_sha256"], _accuracy(report["held_out"], held_out))
+
+
+def ask_archive(archive: Path, request: bytes) -> dict[str, Any]:
+    """Load any archive, also one whose handler is not of ours, and ask it.
+
+    Args:
+        archive: a ``.mar``.
+        request: what it should take.
+
+    Returns:
+        ``sample`` and ``refused``, status and body of its answers to the request and to one that is no input, and
+        ``description``, what its handler says of itself, or None.
+
+    Raises:
+        MarinaError: it does not load; the message has the real reason.
+    """
+    with tempfile.TemporaryDirectory(prefix="marina-preflight-") as name:
+        return _asked(archive, Path(name), request, None)
+
+
+def _asked(archive: Path, folder: Path, request: bytes, held_out: HeldOut | None) -> dict[str, Any]:
+    unpack(archive, folder / "archive")
+    _write_requests(folder, request, held_out)
+    return _run_worker(archive, folder)
 
 
 def _write_requests(folder: Path, sample: bytes, held_out: HeldOut | None) -> None:

@@ -27,7 +27,9 @@ def load(folder: Path, metrics_config: str) -> Service:
     """The archive as a worker holds it."""
     manifest = json.loads((folder / "MAR-INF" / "MANIFEST.json").read_text(encoding="utf-8"))
     handler = manifest["model"]["handler"]
-    importlib.import_module(handler.removesuffix(".py"))  # TorchServe's loader hides why a handler does not import
+    module = handler.partition(":")[0].removesuffix(".py")
+    if (folder / f"{module}.py").exists():  # else it is one of TorchServe's own
+        importlib.import_module(module)  # TorchServe's loader hides why a handler does not import
     metrics = MetricsCacheYamlImpl(metrics_config)
     metrics.initialize_cache()
     metrics.model_name = manifest["model"]["modelName"]
@@ -41,9 +43,22 @@ def ask(service: Service, requests: list[bytes], header: str | None = None) -> l
     context.request_ids = {index: f"preflight-{index}" for index in range(len(requests))}
     context.request_processor = [RequestProcessor(dict(headers)) for _ in requests]
     context.metrics.request_ids = context.request_ids
-    bodies = service._entry_point([{"body": bytearray(request)} for request in requests], context)
+    try:
+        bodies = service._entry_point([{"body": bytearray(request)} for request in requests], context)
+    except Exception as error:  # as a worker answers a handler of others
+        return [{"status": 503, "body": f"{type(error).__name__}: {error}"} for _ in requests]
+    if not isinstance(bodies, list) or len(bodies) != len(requests):
+        return [{"status": 503, "body": "the handler must return a list of one answer for each request"} for _ in requests]
     statuses = [context.get_response_status(index)[0] for index in range(len(requests))]
     return [{"status": status, "body": _text(body)} for status, body in zip(statuses, bodies, strict=True)]
+
+
+def description(service: Service) -> Any:
+    """What the handler says of itself; None of one that says nothing."""
+    try:
+        return json.loads(ask(service, [b""], header="describe")[0]["body"])
+    except ValueError:
+        return None
 
 
 Pairs = list[tuple[tuple[torch.Tensor, ...], Any]]
@@ -51,14 +66,14 @@ Pairs = list[tuple[tuple[torch.Tensor, ...], Any]]
 
 def network_pairs(service: Service, folder: Path) -> Pairs:
     """Inputs and outputs of the network alone, where the handler says what runs it."""
-    runtime = getattr(service._entry_point.__self__, "runtime", None)
+    runtime = getattr(getattr(service._entry_point, "__self__", None), "runtime", None)
     inputs = torch.load(folder / "inputs.pt", weights_only=True)
     return [(one, _run(runtime, one)) for one in inputs] if runtime else []
 
 
 def sample_pair(service: Service, request: bytes) -> Pairs:
     """The network's input that the handler makes of the sample, and its output."""
-    handler = service._entry_point.__self__
+    handler: Any = getattr(service._entry_point, "__self__", None)
     if not hasattr(handler, "preprocess_row"):
         return []
     from handlerkit import Batch, Row
@@ -79,9 +94,10 @@ def main(folder: Path, metrics_config: str) -> None:
         "sample": ask(service, [sample])[0],
         "refused": ask(service, [NO_INPUT])[0],
         "held_out": [answer for at in range(0, len(held_out), BATCH) for answer in ask(service, held_out[at : at + BATCH])],
-        "content_sha256": json.loads(ask(service, [b""], header="describe")[0]["body"])["content_sha256"],
+        "description": description(service),
     }
-    torch.save(sample_pair(service, sample) + network_pairs(service, folder), folder / "outputs.pt")
+    if (folder / "inputs.pt").exists():
+        torch.save(sample_pair(service, sample) + network_pairs(service, folder), folder / "outputs.pt")
     (folder / "report.json").write_text(json.dumps(report), encoding="utf-8")
 
 

@@ -7,7 +7,10 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from marina.errors import MarinaError
+from marina.paths import Store
 from marina.store.contents import opened, read_member
+from marina.store.index import Entry, verified_archive
 
 MODEL_CONFIG = "model-config.yaml"
 
@@ -18,6 +21,21 @@ def sample_of(archive: Path) -> tuple[bytes, str | None]:
         config = YAML(typ="safe", pure=True).load(read_member(file, MODEL_CONFIG))
         sample = config["handlerkit"]["sample"]
         return read_member(file, sample["request"]), sample["label"]
+
+
+def sample_of_entry(store: Store, entry: Entry) -> tuple[bytes, str | None]:
+    """The request that an indexed archive is tried with, and its label: its own, or what it was adopted with.
+
+    Raises:
+        MarinaError: the archive is missing or another, or the request that it was adopted with is gone.
+    """
+    archive = verified_archive(store, entry)
+    if not entry.is_adopted:
+        return sample_of(archive)
+    path = store.samples / Path(entry.sample.request).name
+    if not path.is_file():
+        raise MarinaError(f"{path} is missing, the sample of {entry.archive}: {entry.again}")
+    return path.read_bytes(), entry.sample.label
 
 
 def best_label(answer: Any) -> str | None:

@@ -48,6 +48,7 @@ def test_every_runtime_of_a_task_answers_alike_and_each_row_alone(cells: tuple[s
     sample, bad = SPECS[name]
     good = (paths.SPECS / name / sample).read_bytes()
     for runtime, entry in entries.items():
+        assert entry.parity is not None
         assert entry.parity.largest_difference <= TOLERANCE, runtime
         assert entry.accuracy == entries["eager"].accuracy, runtime
         with Worker.load(store.archives / entry.archive) as worker:

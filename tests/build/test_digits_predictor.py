@@ -39,6 +39,7 @@ def test_both_versions_read_pictures_of_many_sizes(built: Store) -> None:
         assert entry.accuracy is not None
         assert entry.accuracy.value > 0.96
         assert entry.accuracy.requests == 360
+        assert entry.parity is not None
         assert entry.parity.largest_difference <= entry.parity.tolerance == 1e-4
         assert entry.parity.compared_rows == 18
 
@@ -96,7 +97,9 @@ def test_a_runtime_that_cannot_hold_the_preprocessing_is_refused(
         assert shapes + reason in done.error
         assert len(done.err.splitlines()) < 5
     else:
-        assert read_index(Store(tmp_path / "store")).models["digits_predictor"]["1"].parity.compared_rows == 18
+        parity = read_index(Store(tmp_path / "store")).models["digits_predictor"]["1"].parity
+    assert parity is not None
+    assert parity.compared_rows == 18
 
 
 def test_the_docs_have_the_same_table() -> None:
