@@ -18,3 +18,8 @@ def wait_for(probe: Callable[[], Value | None], seconds: float, interval: float 
             return None
         time.sleep(interval)
     return value
+
+
+def pause(seconds: float) -> None:
+    """Let time pass, where there is nothing to wait for but time itself."""
+    time.sleep(seconds)
