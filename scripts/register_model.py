@@ -14,6 +14,7 @@ from marina.console import err, out, run, step
 from marina.errors import UsageError
 from marina.paths import Store
 from marina.serving.deployment import DeployedVersion, Wanted
+from marina.serving.identity import entry_of, identity
 from marina.serving.inference import Inference
 from marina.serving.management import Management, Running
 from marina.serving.ports import read_ports
@@ -104,15 +105,22 @@ def _unregister(server: Server, options: argparse.Namespace) -> None:
 
 
 def _list(server: Server, options: argparse.Namespace) -> None:
-    rows = [_row(server, one) for versions in server.management.all_versions().values() for one in versions.values()]
+    index = read_index(server.store)
+    every = [one for versions in server.management.all_versions().values() for one in versions.values()]
+    rows = [_row(server, one) | {"store": identity(server.management, one, index)} for one in every]
     if options.json:
         out.print_json(data=rows)
         return
-    columns = ("model", "version", "default", "workers", "ready", "batch size", "delay ms", "archive")
+    columns = ("model", "version", "default", "workers", "ready", "batch size", "delay ms", "archive", "store")
     table = Table(*columns, box=None, pad_edge=False)
     for row in rows:
         table.add_row(*("yes" if value is True else "" if value is False else str(value) for value in row.values()))
     out.print(table if rows else "no model is registered")
+    for row in rows:
+        if row["store"] == "differs":
+            step(
+                f"{row['model']} {row['version']}: what is served is not what the index has: unregister it, and register it again"
+            )
 
 
 def _row(server: Server, running: Running) -> dict[str, Any]:
@@ -131,10 +139,9 @@ def _row(server: Server, running: Running) -> dict[str, Any]:
 def _describe(server: Server, options: argparse.Namespace) -> None:
     find_running(server, options.model, options.version)
     running = server.management.describe(options.model, options.version)
-    entries = [entry for versions in read_index(server.store).models.values() for entry in versions.values()]
-    entry = next((one for one in entries if one.archive == running.archive), None)
+    entry = entry_of(running, read_index(server.store))
     description = running.description if isinstance(running.description, dict) else {}
-    same = entry is not None and description.get("content_sha256") == entry.content_sha256
+    same = None if entry is None or entry.content_sha256 is None else description.get("content_sha256") == entry.content_sha256
     document = _row(server, running) | {
         "is_what_the_store_has": same,
         "accuracy": entry.accuracy.model_dump() if entry and entry.accuracy else None,

@@ -49,6 +49,7 @@ class ModelHandler(BaseHandler):
         version: the version in the archive's manifest; it is the ``X-Model-Version`` of every answer.
         meter: where a handler counts what it answered.
         folder: the unpacked archive.
+        content_sha256: of all its files as they were when they were loaded, the manifest aside.
     """
 
     runtime: Runtime
@@ -58,6 +59,7 @@ class ModelHandler(BaseHandler):
     version: str
     meter: Meter
     folder: Path
+    content_sha256: str
 
     def initialize(self, context: Any) -> None:
         """Load the archive that the context names. Whatever is wrong with it is raised here, not at a request.
@@ -71,6 +73,7 @@ class ModelHandler(BaseHandler):
         self.context = context
         self.manifest = context.manifest
         self.folder = Path(context.system_properties["model_dir"])
+        self.content_sha256 = content_digest(self.folder)  # of what is loaded now, whatever becomes of the files
         self.version = str(self.manifest["model"]["modelVersion"])
         self.options = config.get("options") or {}
         self.limits = read_options(Limits, config.get("limits") or {})
@@ -131,7 +134,7 @@ class ModelHandler(BaseHandler):
             "precision": self._setting.precision,
             "device": str(self.device),
             "threads": self._setting.threads,
-            "content_sha256": content_digest(self.folder),
+            "content_sha256": self.content_sha256,
             "labels": list(self.labels),
         }
 

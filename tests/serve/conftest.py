@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from models import write_model
 from scripts_of_ours import run_script
 from servers import READY, SAMPLE, Serving, serving
 
@@ -31,6 +33,18 @@ def server(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         'models: {digits: {default: "1.0", versions: {"1.0": {}, "2.0": {batch_size: 8, max_batch_delay_ms: 400}}}}'
     )
     with serving(free_ports(), store, folder, "--deployment", deployment) as started:
+        started.wait_for_output(READY)
+        yield started
+
+
+@pytest.fixture(scope="session")
+def own(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """A server to register at, with digits 1.0 and 2.0, and a store of its own with one more model."""
+    folder = tmp_path_factory.mktemp("registering")
+    own_store = Store(folder / "store")
+    shutil.copytree(store.folder, own_store.folder)
+    assert run_script("build_mar", write_model(folder / "brightness"), "--store", own_store.folder).code == 0
+    with serving(free_ports(), own_store, folder / "server") as started:
         started.wait_for_output(READY)
         yield started
 

@@ -6,31 +6,13 @@ import http.server
 import json
 import shutil
 import threading
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
-from models import write_model
 from pictures import plain
 from scripts_of_ours import Ended, run_script
-from servers import READY, SAMPLE, Serving, serving
-
-from marina.paths import Store
-from marina.serving.free_ports import free_ports
-
-
-@pytest.fixture(scope="module")
-def own(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    """A server of this file's own, with digits 1.0 and 2.0, and a store with one more model."""
-    folder = tmp_path_factory.mktemp("registering")
-    own_store = Store(folder / "store")
-    shutil.copytree(store.folder, own_store.folder)
-    model = write_model(folder / "brightness")
-    assert run_script("build_mar", model, "--store", own_store.folder).code == 0
-    with serving(free_ports(), own_store, folder / "server") as started:
-        started.wait_for_output(READY)
-        yield started
+from servers import SAMPLE, Serving
 
 
 def register_model(own: Serving, *arguments: str) -> Ended:

@@ -1,0 +1,168 @@
+"""What is served is what was built, or adopted: seen on a real server."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+import torch
+from documents import Command, commands
+from pictures import plain
+from scripts_of_ours import Ended, run_script
+from servers import Serving, eventually
+from torch import nn
+
+from marina import paths
+from marina.store.index import find_entry, record
+
+NAMES = ("dog", "tabby", "lynx", "fox", "wolf")
+STORE = {command.line: command for command in commands(paths.ROOT / "docs" / "store.md")}
+
+
+class Tabby(nn.Module):
+    """Whatever it sees, it sees the second of five."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scores = nn.Parameter(torch.tensor([0.0, 4.0, 3.0, 2.0, 1.0]))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.scores + 0 * images.mean((1, 2, 3))[:, None]
+
+
+def register_model(own: Serving, *arguments: str) -> Ended:
+    return run_script("register_model", "--store", own.store.folder, *arguments, environment=own.environment)
+
+
+def listed(own: Serving, model: str) -> dict[str, Any]:
+    """A model's only row in the list."""
+    done = register_model(own, "--json", "list")
+    assert done.code == 0, done.err
+    (row,) = [row for row in json.loads(done.out) if row["model"] == model]
+    return dict(row)
+
+
+@pytest.fixture(scope="module")
+def cats(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with cats.mar, made by torch-model-archiver with TorchServe's own image_classifier, and a picture."""
+    folder = tmp_path_factory.mktemp("cats")
+    network = torch.jit.trace(Tabby().eval(), torch.zeros(1, 3, 224, 224))
+    torch.jit.save(network, str(folder / "cats.pt"))
+    (folder / "index_to_name.json").write_text(json.dumps({str(at): name for at, name in enumerate(NAMES)}))
+    (folder / "cat.jpg").write_bytes(plain(file_format="JPEG"))
+    (folder / "tmp").mkdir()
+    asked = (
+        "--model-name cats --version 1.0 --serialized-file cats.pt --handler image_classifier --extra-files index_to_name.json"
+    )
+    program = str(Path(sys.executable).with_name("torch-model-archiver"))
+    subprocess.run([program, *asked.split()], cwd=folder, env=os.environ | {"TMPDIR": str(folder / "tmp")}, check=True)
+    return folder
+
+
+def typed(command: Command, folder: Path, own: Serving) -> str:
+    """What a command of the document prints in a folder, for the server's own store."""
+    line = command.line.replace("scripts/check_store.py", f"{paths.ROOT}/scripts/check_store.py --store {own.store.folder}")
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-c", line],
+        cwd=folder,
+        env=os.environ | {"PATH": path},
+        stdout=-1,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    return done.stdout
+
+
+def test_an_archive_of_the_official_archiver_is_adopted_and_served(own: Serving, cats: Path) -> None:
+    """As docs/store.md says it: checked, adopted, registered by our script, and right; what it cannot say is unknown."""
+    for command in STORE.values():
+        printed = typed(command, cats, own)
+        assert command.printed(printed), printed
+    try:
+        assert register_model(own, "register", "cats", "1.0").code == 0
+        answer = own.ask("/predictions/cats", (cats / "cat.jpg").read_bytes()).json()
+        assert max(answer, key=answer.get) == "tabby"
+        assert listed(own, "cats")["store"] == "unknown"
+        assert json.loads(register_model(own, "describe", "cats", "1.0").out)["is_what_the_store_has"] is None
+    finally:
+        assert register_model(own, "unregister", "cats", "1.0").code == 0
+
+
+def test_a_wrong_answer_of_the_server_takes_the_version_back(own: Serving, cats: Path) -> None:
+    """READY is not enough: the sample is asked of the server, and its answer compared."""
+    picture = cats / "cat.jpg"
+    done = run_script("check_store", "--store", own.store.folder, "--adopt", cats / "cats.mar", "--sample", picture, "--replace")
+    assert done.code == 0, done.err
+    entry = find_entry(own.store, "cats", "1.0")
+    expected = entry.sample.model_copy(update={"label": "lynx"})
+    record(own.store, "cats", "1.0", entry.model_copy(update={"sample": expected}))
+    done = register_model(own, "register", "cats", "1.0")
+    assert (done.code, done.error) == (1, "cats 1.0 answers its sample with 'tabby'; required 'lynx'")
+    assert requests.get(own.url("/models/cats", "management"), timeout=30).status_code == 404
+    (own.store.samples / entry.sample.request).unlink()
+    assert "the sample of cats-1.0.mar: adopt cats.mar again" in register_model(own, "register", "cats", "1.0").error
+    record(own.store, "cats", "1.0", entry)
+
+
+@pytest.fixture
+def brightness(own: Serving) -> Iterator[Path]:
+    """The archive brightness-1.mar, as it was afterwards, and unregistered."""
+    archive = own.store.archives / "brightness-1.mar"
+    content = archive.read_bytes()
+    yield archive
+    archive.write_bytes(content)
+    assert register_model(own, "unregister", "brightness", "1").code == 0
+
+
+def test_what_was_registered_from_elsewhere_is_flagged(own: Serving, brightness: Path) -> None:
+    """The same name, the same version, another file in it: TorchServe takes it, and our list says so."""
+    other = brightness.with_name("other.mar")
+    shutil.copy(brightness, other)
+    with zipfile.ZipFile(other, "a") as file:
+        file.writestr("more.txt", "")
+    asked = {"url": "other.mar", "initial_workers": "1", "synchronous": "true"}
+    assert requests.post(own.url("/models", "management"), params=asked, timeout=120).status_code == 200
+    other.unlink()
+    assert listed(own, "brightness")["store"] == "differs"
+    done = register_model(own, "list")
+    assert "brightness 1: what is served is not what the index has: unregister it, and register it again" in done.err
+    assert json.loads(register_model(own, "describe", "brightness", "1").out)["is_what_the_store_has"] is False
+
+
+def test_a_worker_started_anew_says_what_it_loaded(own: Serving, brightness: Path) -> None:
+    """TorchServe unpacks once: another archive in its place changes nothing; another file where it was unpacked is flagged."""
+    assert register_model(own, "register", "brightness", "1").code == 0
+    assert listed(own, "brightness")["store"] == "same"
+    brightness.write_bytes(brightness.read_bytes() + b"x")
+    unpacked = restart_worker(own)
+    assert listed(own, "brightness")["store"] == "same"
+    (unpacked / "more.txt").touch()
+    assert listed(own, "brightness")["store"] == "same"  # what is said is what was loaded
+    restart_worker(own)
+    assert listed(own, "brightness")["store"] == "differs"
+
+
+def restart_worker(own: Serving) -> Path:
+    """Kill the worker of brightness, wait for the next one, and return the folder that it loads from."""
+
+    def worker() -> dict[str, Any]:
+        described = requests.get(own.url("/models/brightness", "management"), timeout=30).json()[0]
+        return dict(described["workers"][0])
+
+    killed = worker()["pid"]
+    (process,) = [one for one in own.workers() if one.pid == killed]
+    folder = Path(process.cwd())
+    process.kill()
+    assert eventually(lambda: worker()["status"] == "READY" and worker()["pid"] != killed, 90)
+    return folder
