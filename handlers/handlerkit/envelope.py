@@ -15,22 +15,23 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from handlerkit.errors import BadRequest, PayloadTooLarge
 
+if TYPE_CHECKING:
+    import numpy as np
+
 DATATYPES = {
-    "BOOL": np.bool_,
-    "UINT8": np.uint8,
-    "INT8": np.int8,
-    "INT16": np.int16,
-    "INT32": np.int32,
-    "INT64": np.int64,
-    "FP16": np.float16,
-    "FP32": np.float32,
-    "FP64": np.float64,
+    "BOOL": "bool",
+    "UINT8": "uint8",
+    "INT8": "int8",
+    "INT16": "int16",
+    "INT32": "int32",
+    "INT64": "int64",
+    "FP16": "float16",
+    "FP32": "float32",
+    "FP64": "float64",
 }
 
 
@@ -136,6 +137,8 @@ def _rows(one: Any, most: int) -> list[Any]:
 def _array(name: str, shape: list[int], datatype: str, data: list[Any]) -> np.ndarray[Any, Any]:
     if datatype not in DATATYPES:
         raise BadRequest(f"Input '{name}': datatype must be BYTES or one of {', '.join(DATATYPES)}; found {datatype[:20]!r}.")
+    import numpy as np  # plain requests for texts need none
+
     try:
         array: np.ndarray[Any, Any] = np.asarray(data, dtype=DATATYPES[datatype])
     except (ValueError, TypeError, OverflowError) as error:

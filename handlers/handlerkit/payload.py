@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from handlerkit.batch import Row
 from handlerkit.errors import BadRequest, PayloadTooLarge, UnprocessableInput, UnsupportedMediaType
 from handlerkit.limits import Limits
+
+if TYPE_CHECKING:
+    import numpy as np
 
 FORM_OF_FIELDS = "application/x-www-form-urlencoded"
 PART_NAMES = ("data", "body", "image", "text", "file")
@@ -109,6 +110,8 @@ def array(value: Any, shape: tuple[int, ...], dtype: Any, name: str = "data") ->
     Raises:
         UnprocessableInput: they are no numbers, ragged, of another shape, or not finite.
     """
+    import numpy as np  # texts need none
+
     try:
         found = np.asarray(value, dtype=dtype)
     except (ValueError, TypeError, OverflowError) as error:
