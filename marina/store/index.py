@@ -125,7 +125,9 @@ def find_entry(store: Store, model: str, version: str) -> Entry:
     entry = read_index(store).models.get(model, {}).get(version)
     if entry is None:
         how = f"scripts/build_mar.py {model} --version {version}"
-        raise MarinaError(f"{model} {version} is not in {store.index}: build it with {how}")
+        raise MarinaError(
+            f"{model} {version} is not in {store.index}: build it with {how}, or pull it with scripts/pull_store.py"
+        )
     return entry
 
 
