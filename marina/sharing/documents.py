@@ -139,7 +139,7 @@ def _check(found: _Document, model: str, version: str) -> None:
             raise ValueError(f"it names the file {file.name[:80]!r}")
         if file.size_bytes is not None and file.size_bytes < 1:
             raise ValueError(f"it names a size of {file.size_bytes} bytes")
-    if not re.fullmatch(NAME, entry.spec):
+    if entry.spec is not None and not re.fullmatch(NAME, entry.spec):
         raise ValueError(f"it names the spec {entry.spec[:80]!r}; required the name of one")
 
 

@@ -92,7 +92,7 @@ def store(tmp_path: Path) -> Store:
 def large(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """With a version of 24 MB."""
     store = make_store(tmp_path_factory.mktemp("large") / "ours")
-    add_version(store, Path(find_entry(store, "brightness", "1").spec), "1", size_bytes=BYTES)
+    add_version(store, Path(str(find_entry(store, "brightness", "1").spec)), "1", size_bytes=BYTES)
     return store
 
 
