@@ -7,7 +7,7 @@ import binascii
 import json
 from typing import TYPE_CHECKING, Any
 
-from handlerkit.batch import Row
+from handlerkit.batch import JSON, Row
 from handlerkit.errors import BadRequest, PayloadTooLarge, UnprocessableInput, UnsupportedMediaType
 from handlerkit.limits import Limits
 
@@ -63,13 +63,15 @@ def text(row: Row, limits: Limits = Limits()) -> str:  # noqa: B008 - frozen
     """The text a request carries: UTF-8 bytes, a form's part, or JSON ``{"data": "…"}`` or ``{"text": "…"}``.
 
     Raises:
-        BadRequest: there is none.
+        BadRequest: there is none, or what is said to be JSON is not.
         PayloadTooLarge: there is more than the limit.
         UnprocessableInput: it is not UTF-8, or empty.
         UnsupportedMediaType: it is JSON of another shape.
     """
     value = content(row)
     if isinstance(value, (bytes, bytearray)):
+        if _is_broken_json(row):
+            document(row, limits)
         try:
             value = _limited(bytes(value), limits).decode("utf-8")
         except UnicodeDecodeError as error:
@@ -125,6 +127,12 @@ def array(value: Any, shape: tuple[int, ...], dtype: Any, name: str = "data") ->
 
 def _is_json(row: Row) -> bool:
     return isinstance(row.get("body", row.get("data")), dict)
+
+
+def _is_broken_json(row: Row) -> bool:
+    """Whether TorchServe, which reads JSON itself where the content type says so, has handed bytes over all the same."""
+    is_json = str(row.headers.get("content-type", "")).startswith(JSON)
+    return is_json and isinstance(row.get("body", row.get("data")), (bytes, bytearray))
 
 
 def _unwrapped(value: Any) -> bytes:

@@ -104,6 +104,15 @@ def test_what_is_no_text_is_refused_alone(cats: Worker, body: Any, status: int, 
     assert before.body[0]["label"] == after.body["label"] == "cat"
 
 
+def test_broken_json_is_not_read_as_a_text(cats: Worker) -> None:
+    """What is sent as JSON, but is none, is refused; it used to be classified, braces and all."""
+    as_json = {"content-type": "application/json"}
+    bytes_inside = {"text": {"b64": base64.b64encode(b"a cat").decode()}}
+    broken, fine = cats.ask({"body": b'{"text": "a cat'}, {"body": bytes_inside}, headers=[as_json, as_json])
+    assert (broken.status, fine.status) == (400, 200)
+    assert broken.body["message"].startswith("The request is not JSON: Unterminated string")
+
+
 def test_a_request_chooses_how_many_classes_it_wants(cats: Worker) -> None:
     """top_k and threshold count for one request alone."""
     one, two, three = cats.ask({"body": {"text": "cat", "top_k": 1}}, {"text": b"cat", "threshold": b"0.5"}, {"body": b"cat"})
