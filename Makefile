@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup setup-test build serve test lint lock clean
+.PHONY: help setup setup-test build serve test cells lint lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-11s %s\n", $$1, $$2}'
@@ -20,6 +20,9 @@ build: setup  ## build the archives that config/deployment.yaml names
 
 test: setup-test lint  ## run all tests that this machine can
 	$(BIN)/pytest tests/unit tests/build tests/serve tests/stack
+
+cells: setup-test  ## build and serve every cell of the table in docs/tasks.md, half an hour; UPDATE=1 writes the table
+	$(BIN)/pytest tests/cells $(if $(UPDATE),--update)
 
 lint: setup-test  ## check style and types
 	$(BIN)/ruff check .

@@ -32,7 +32,9 @@ class Ended:
         return lines[0].removeprefix("error: ")
 
 
-def run_script(name: str, *arguments: str | Path, stdin: bytes = b"", environment: dict[str, str] | None = None) -> Ended:
+def run_script(
+    name: str, *arguments: str | Path, stdin: bytes = b"", environment: dict[str, str] | None = None, seconds: float = 280
+) -> Ended:
     """Run ``scripts/<name>.py`` in the repository's folder."""
     done = subprocess.run(
         [sys.executable, str(paths.ROOT / "scripts" / f"{name}.py"), *map(str, arguments)],
@@ -40,7 +42,7 @@ def run_script(name: str, *arguments: str | Path, stdin: bytes = b"", environmen
         env=os.environ | (environment or {}),
         input=stdin,
         capture_output=True,
-        timeout=280,
+        timeout=seconds,
         check=False,
     )
     return Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
