@@ -65,7 +65,7 @@ def build(found: SpecFile, version: str, store: Store, choice: WeightsChoice) ->
         UsageError: the spec, or what it names, is wrong.
         MarinaError: a step failed; the message says which and why.
     """
-    from marina.store import archive, exporters, parity, preflight, sources  # these import torch
+    from marina.store import archive, exporters, parity, placeless, preflight, sources  # these import torch
 
     name = f"{found.spec.name} {version}"
     wanted = found.version(version)
@@ -77,6 +77,7 @@ def build(found: SpecFile, version: str, store: Store, choice: WeightsChoice) ->
     with tempfile.TemporaryDirectory() as exports, tempfile.TemporaryDirectory(prefix=".build-", dir=store.folder) as folder:
         step(f"{name}: export to {wanted.runtime}")
         exported = exporters.export_network(network, wanted, found.spec.tensors, Path(exports))
+        placeless.forget_place(exported)
         made = Path(folder) / target.name
         archive.write_archive(found, version, exported, network.labels, made)
         step(f"{name}: preflight, as a worker would")

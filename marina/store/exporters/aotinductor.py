@@ -19,7 +19,11 @@ CPUINFO = Path("/proc/cpuinfo")
 def export(network: Network, example: Inputs, free: Free, folder: Path) -> Exported:
     """Compile the program, with its weights folded in; what the processor can do is written beside it."""
     program = program_of(network, example, free)
-    settings = {"freezing": True, "fallback_random": True}  # random numbers, if any, are torch's own
+    settings = {
+        "freezing": True,
+        "fallback_random": True,  # random numbers, if any, are torch's own
+        "aot_inductor.enable_line_tables": False,  # they name the folders of this machine
+    }
     with err.status("compiling, up to a minute"):
         torch._inductor.aoti_compile_and_package(program, package_path=str(folder / "model.pt2"), inductor_configs=settings)
     (folder / PROCESSOR).write_text("\n".join(_instructions()) + "\n")
