@@ -129,7 +129,7 @@ def _row(server: Server, running: Running) -> dict[str, Any]:
         "version": running.version,
         "default": server.management.default_version(running.model) == running.version,
         "workers": running.wanted_workers,
-        "ready": sum(worker.is_ready for worker in running.workers),
+        "ready": running.ready_workers,
         "batch_size": running.batch_size,
         "max_batch_delay_ms": running.max_batch_delay_ms,
         "archive": running.archive,

@@ -63,6 +63,11 @@ class Running:
         """Whether every worker is there and READY."""
         return bool(self.workers) and len(self.workers) >= self.wanted_workers and all(worker.is_ready for worker in self.workers)
 
+    @property
+    def ready_workers(self) -> int:
+        """How many of its workers take requests."""
+        return sum(worker.is_ready for worker in self.workers)
+
 
 class Management:
     """The Management API at one address."""

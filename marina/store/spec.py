@@ -187,11 +187,15 @@ def find_spec(name_or_path: str) -> SpecFile:
     Raises:
         UsageError: there is none, or it is wrong.
     """
-    path = Path(name_or_path)
-    if path.name != FILE_NAME:
-        path = (path if path.is_dir() else paths.SPECS / name_or_path) / FILE_NAME
+    path = spec_path(name_or_path)
     if not path.is_file():
         known = sorted(file.parent.name for file in paths.SPECS.glob(f"*/{FILE_NAME}"))
         meant = nearest_of(name_or_path, known)
         raise UsageError(f"no spec '{name_or_path}': {meant}; or give the path of a folder with a {FILE_NAME}")
     return SpecFile(spec=read_yaml(path, Spec), folder=path.parent.resolve())
+
+
+def spec_path(name_or_path: str) -> Path:
+    """Where the ``model.yaml`` of a name or a path is, if there is one."""
+    path = Path(name_or_path)
+    return path if path.name == FILE_NAME else (path if path.is_dir() else paths.SPECS / name_or_path) / FILE_NAME
