@@ -38,14 +38,14 @@ class Pull:
     """
 
     def __init__(self, store: Store, remote: Remote, models: list[str], version: str | None, replacing: bool = False) -> None:
-        self.store, self.remote = store, remote
+        self.store, self.remote, self._replacing = store, remote, replacing
         listing = remote.listing()
         wanted = asked(listing, models, version, str(remote))
         index = read_index(store).models
         self._archives = {entry.archive: (model, name) for model, names in index.items() for name, entry in names.items()}
         contents = remote.read(listing[pair] for pair in wanted)
         self.moves = [
-            self._move(self._read(content, *pair), index.get(pair[0], {}).get(pair[1]), replacing)
+            self._move(self._read(content, *pair), index.get(pair[0], {}).get(pair[1]))
             for pair, content in zip(wanted, contents, strict=True)
         ]
 
@@ -85,18 +85,20 @@ class Pull:
 
     def _pull(self, move: Move, partial: Path) -> None:
         shared = move.shared
+        if move.action != "present":  # another pull may have ended meanwhile
+            move = self._move(shared, read_index(self.store).models.get(shared.model, {}).get(shared.version))
+            refuse_differences([move], str(self.store.folder))
         if move.action == "present":
             step(f"{shared}: already here, nothing moves")
             return
-        missing = [file for file in move.files if not self._has(file)]  # another pull may have brought it meanwhile
-        for file in missing:
+        for file in move.files:
             self._fetch(shared, file, partial / file.sha256)
-        for file in missing:
+        for file in move.files:
             target = self.store.folder / file.folder / file.name
             target.parent.mkdir(exist_ok=True)
             (partial / file.sha256).replace(target)
         record(self.store, shared.model, shared.version, shared.entry)
-        step(f"{shared}: pulled, {sum(file.size_bytes or 0 for file in missing) / 1e6:.1f} MB")
+        step(f"{shared}: pulled, {move.size_bytes / 1e6:.1f} MB")
         if shared.entry.runtime == "aotinductor":
             step(f"{shared}: {PROCESSOR}")
 
@@ -138,12 +140,12 @@ class Pull:
             )
         return shared
 
-    def _move(self, shared: Shared, here: Entry | None, replacing: bool) -> Move:
+    def _move(self, shared: Shared, here: Entry | None) -> Move:
         files = tuple(file for file in files_of(shared.entry) if not self._has(file))
         archive = self.store.archives / shared.entry.archive
         other = here.sha256 if here else file_digest(archive) if archive.is_file() else shared.entry.sha256
         if other != shared.entry.sha256:
-            return Move(shared, "replace" if replacing else "differs", files, other)
+            return Move(shared, "replace" if self._replacing else "differs", files, other)
         if here is None:
             return Move(shared, "new", files)
         return Move(shared, "repair" if files else "present", files)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,6 +33,9 @@ def in_one_line(address: str) -> Iterator[None]:
     try:
         yield
     except MarinaError:
+        raise
+    except KeyboardInterrupt:
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # would tell at the end of each connection that was open
         raise
     except Exception as error:  # each of fsspec's many libraries has exceptions of its own
         raise MarinaError(f"{without_credentials(address)}: {_meaning(error, address)}") from error

@@ -20,13 +20,14 @@ from scripts_of_ours import Ended, call_script
 from stores import add_version, document, make_store
 
 from marina.digests import file_digest
+from marina.errors import MarinaError
 from marina.paths import Store
 from marina.serving.polling import wait_for
 from marina.sharing.documents import read_document, share
 from marina.sharing.pull import Pull
 from marina.sharing.push import Push
 from marina.sharing.remote import Remote
-from marina.store.index import Entry, find_entry, read_index, verified_archive
+from marina.store.index import Entry, find_entry, read_index, record, verified_archive
 
 Script = Callable[..., Ended]
 
@@ -365,8 +366,10 @@ def test_a_folder_that_may_not_be_written_is_one_line(push: Script, place: Path)
     assert done.error.startswith(f"{place}: ")
 
 
-def test_two_pulls_into_one_store_wait_for_each_other(pushed: Path, other: Store, capsys: pytest.CaptureFixture[str]) -> None:
-    """The second says that it waits, and finds everything there."""
+def test_two_pulls_into_one_store_wait_for_each_other(
+    pushed: Path, store: Store, other: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The second says that it waits, and takes what is there then for its own."""
     other.folder.mkdir()
     lock = FileLock(other.folder / ".pull.lock", thread_local=False)
     lock.acquire()
@@ -381,9 +384,23 @@ def test_two_pulls_into_one_store_wait_for_each_other(pushed: Path, other: Store
 
     assert wait_for(waits, 20)
     assert archives(other) == []
+    shutil.copy(store.archives / "brightness-1.mar", other.archives)
+    record(other, "brightness", "1", find_entry(store, "brightness", "1"))
     lock.release()
     waiting.join(20)
+    assert "brightness 1: already here, nothing moves\nbrightness 2: pulled" in capsys.readouterr().err
     assert archives(other) == ["brightness-1.mar", "brightness-2.mar"]
+
+
+def test_what_was_built_meanwhile_is_not_lost(pushed: Path, other: Store, tmp_path: Path) -> None:
+    """A pull looks again when its turn has come."""
+    pull = Pull(other, Remote(str(pushed)), [], None)
+    shutil.copytree(tmp_path / "ours-specs", tmp_path / "specs")
+    mine = add_version(other, tmp_path / "specs" / "brightness", "1", seed=9)
+    with pytest.raises(MarinaError, match="has other archives of brightness 1"):
+        pull.run()
+    assert find_entry(other, "brightness", "1") == mine
+    verified_archive(other, mine)
 
 
 def test_leftovers_of_a_killed_transfer_go_with_the_next(push: Script, pull: Script, pushed: Path, other: Store) -> None:
@@ -405,7 +422,7 @@ def test_two_pushes_of_one_version_lose_nothing(kind: str, store: Store, place: 
     mine, theirs = store, make_store(tmp_path / "other", options={"size": [4, 4], "mode": "L", "top_k": 1})
     first, second = (Push(one, Remote(address), [], None) for one in (mine, theirs))
     first.run()
-    with pytest.raises(Exception, match="brightness 1 was pushed by somebody else meanwhile: run this again"):
+    with pytest.raises(MarinaError, match="brightness 1 was pushed by somebody else meanwhile: run this again"):
         second.run()
     there = Pull(Store(tmp_path / "third"), Remote(address), [], None)
     there.check()

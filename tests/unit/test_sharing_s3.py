@@ -160,6 +160,17 @@ def test_a_killed_pull_leaves_nothing_half(s3: S3, call: Callable[..., Ended], l
     assert not (other.folder / ".pull").exists()
 
 
+def test_a_stopped_pull_is_one_line(s3: S3, call: Callable[..., Ended], large: Store, other: Store) -> None:
+    """Ctrl-C in the middle: what has arrived stays, nothing else does, and no library says anything."""
+    assert call("push_store", large).code == 0
+    command = [sys.executable, "scripts/pull_store.py", ADDRESS, "brightness", "--version", "1", "--store", str(other.folder)]
+    process = subprocess.Popen(command, cwd=paths.ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    s3.once(BYTES // 2, lambda: process.send_signal(signal.SIGINT))
+    assert process.communicate(timeout=60)[0] == "stopped\n"
+    assert process.returncode == 130
+    assert not list(other.archives.iterdir())
+
+
 def killed(s3: S3, script: str, store: Store, share: float) -> None:
     """Run a script and kill it when a share of the large archive has passed."""
     command = [sys.executable, f"scripts/{script}.py", ADDRESS, "--store", str(store.folder)]
