@@ -3,10 +3,10 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup setup-test build serve test cells lint lock clean
+.PHONY: help setup setup-test build serve test cells check-sources lint lock clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-11s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-13s %s\n", $$1, $$2}'
 
 setup: $(VENV)/.serve  ## make .venv from the locked requirements
 
@@ -23,6 +23,9 @@ test: setup-test lint  ## run all tests that this machine can
 
 cells: setup-test  ## build and serve every cell of the table in docs/tasks.md, half an hour; UPDATE=1 writes the table
 	$(BIN)/pytest tests/cells $(if $(UPDATE),--update)
+
+check-sources: setup-test  ## build every cell of the table in docs/sources.md (minutes)
+	ALL_SOURCES=1 $(BIN)/pytest tests/build/test_sources.py
 
 lint: setup-test  ## check style and types
 	$(BIN)/ruff check .

@@ -74,7 +74,9 @@ def _keys_at(kind: type[BaseModel], location: list[str]) -> list[str]:
             current = get_args(current)[1]
         if get_origin(current) in (Union, types.UnionType):
             current = next(one for one in get_args(current) if one is not type(None))
-    return sorted(current.model_fields) if isinstance(current, type) and issubclass(current, BaseModel) else []
+    if not (isinstance(current, type) and issubclass(current, BaseModel)):
+        return []
+    return sorted(field.alias or name for name, field in current.model_fields.items())
 
 
 def _one_line(error: Exception) -> str:

@@ -84,7 +84,7 @@ def _build_one(spec: SpecFile, version: str, store: Store, options: argparse.Nam
     own_weights = not (options.weights or options.random_weights)
     if own_weights and not options.force and is_current(spec, version, store):
         entry = find_entry(store, spec.spec.name, version)
-        if entry.weights.source not in ("file", "random"):
+        if not entry.weights.chosen:
             step(f"{spec.spec.name} {version}: nothing has changed since it was built")
             return entry
     from marina.store.sources import WeightsChoice

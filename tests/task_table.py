@@ -74,7 +74,13 @@ class Network:
     @property
     def sample(self) -> bytes:
         """The spec's sample request."""
-        return (paths.SPECS / self.model / self.spec.sample.request).read_bytes()
+        found = find_spec(self.model)
+        return found.beside(found.sample.request).read_bytes()
+
+    @property
+    def label(self) -> str | None:
+        """The label of the sample's answer, if it has one."""
+        return find_spec(self.model).sample.label
 
     def version(self, cell: str) -> dict[str, Any]:
         """What a version of the spec is, by runtime or TRACE."""

@@ -188,5 +188,7 @@ def _sample_path(plan: Plan, wanted: Wanted, entry: Entry) -> Path:
     if entry.is_adopted:
         return plan.store.samples / entry.sample.request
     found = find_spec(wanted.spec or wanted.built_as)
+    if found.spec.sample is None:
+        return Path("REQUEST.json")  # the archive's was made of the network's own example
     path = found.beside(found.spec.sample.request)
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

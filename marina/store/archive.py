@@ -83,7 +83,7 @@ def model_config(found: SpecFile, version: str, labels: Entries | None) -> dict[
             "limits": found.spec.limits.model_dump(exclude_none=True),
             "options": found.spec.options,
             "labels": labels or [],
-            "sample": {"request": f"sample/{Path(found.spec.sample.request).name}", "label": found.spec.sample.label},
+            "sample": {"request": f"sample/{Path(found.sample.request).name}", "label": found.sample.label},
         },
     }
 
@@ -93,7 +93,7 @@ def _stage(found: SpecFile, version: str, exported: Exported, labels: Entries | 
     not_carried = shutil.ignore_patterns("__pycache__", ".*", paths.HANDLERKIT_TESTING.name)
     shutil.copytree(paths.HANDLERKIT, extra / "handlerkit", ignore=not_carried)
     (extra / "sample").mkdir()
-    shutil.copy(found.beside(found.spec.sample.request), extra / "sample")
+    shutil.copy(found.beside(found.sample.request), extra / "sample")
     for name in exported.extra_files:
         shutil.copy(exported.folder / name, extra)
     _add_own_files(found, exported, extra)

@@ -17,7 +17,7 @@ from marina.errors import MarinaError
 from marina.paths import Store
 from marina.store.index import Entry, read_index, record
 from marina.store.inputs import inputs_digest, is_stale, packages
-from marina.store.spec import SpecFile
+from marina.store.spec import Sample, SpecFile
 
 if TYPE_CHECKING:
     from marina.store.sources import WeightsChoice  # at run time it would import torch, which takes seconds
@@ -49,7 +49,7 @@ def ensure(found: SpecFile, version: str, store: Store) -> Entry:
     entry = read_index(store).models.get(found.spec.name, {}).get(version)
     if entry and is_current(found, version, store):
         return entry
-    if entry and entry.weights.source in ("file", "random"):
+    if entry and entry.weights.chosen:
         option = "--random-weights" if entry.weights.source == "random" else f"--weights {entry.weights.name}"
         raise MarinaError(
             f"{found.spec.name} {version} has changed since it was built: "
@@ -75,11 +75,12 @@ def build(found: SpecFile, version: str, store: Store, choice: WeightsChoice) ->
     with _training_bar(name) as progress:
         network = sources.load_network(found, version, store, choice, progress)
     with tempfile.TemporaryDirectory() as exports, tempfile.TemporaryDirectory(prefix=".build-", dir=store.folder) as folder:
+        staged = sources.with_sample(found, network, Path(exports))
         step(f"{name}: export to {wanted.runtime}")
         exported = exporters.export_network(network, wanted, found.spec.tensors, Path(exports))
         placeless.forget_place(exported)
         made = Path(folder) / target.name
-        archive.write_archive(found, version, exported, network.labels, made)
+        archive.write_archive(staged, version, exported, network.labels, made)
         step(f"{name}: preflight, as a worker would")
         random = network.weights.source == "random"
         held_out = None if random else sources.held_out(found)
@@ -98,7 +99,7 @@ def build(found: SpecFile, version: str, store: Store, choice: WeightsChoice) ->
             weights=network.weights,
             parity=compared,
             accuracy=tried.accuracy,
-            sample=found.spec.sample,
+            sample=found.spec.sample or Sample(request=sources.SAMPLE),
             serving=found.spec.serving,
             built_with=packages(),
         )

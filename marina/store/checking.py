@@ -51,7 +51,9 @@ class Built:
         """How to replace its archive by a good one."""
         if self.entry.is_adopted:
             return self.entry.again
-        own = {"file": f" --weights {self.entry.weights.name}", "random": " --random-weights"}.get(self.entry.weights.source, "")
+        weights = self.entry.weights
+        given = " --random-weights" if weights.source == "random" else f" --weights {weights.name}"
+        own = given if weights.chosen else ""
         return f"scripts/build_mar.py {self.entry.spec} --version {self.version}{own} --force"
 
 

@@ -24,11 +24,15 @@ class Weights(Record):
     """Which weights an archive carries; ``pretrained`` ones are those that a spec's training file took from elsewhere.
 
     Of an ``adopted`` archive, which was built elsewhere, name and digest are those of the file that was adopted.
+
+    Attributes:
+        chosen: on the command line, so that the spec alone does not make them again.
     """
 
     source: Literal["trained", "pretrained", "torchvision", "file", "random", "adopted"]
     name: str
     sha256: str
+    chosen: bool = False
 
 
 class Parity(Record):

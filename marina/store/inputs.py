@@ -8,6 +8,7 @@ from pathlib import Path
 
 from marina import paths
 from marina.digests import digest_of, file_digest, source_files
+from marina.store.external_data import external_files
 from marina.store.files import own_files
 from marina.store.index import Entry
 from marina.store.spec import SpecFile
@@ -21,8 +22,21 @@ def inputs_digest(found: SpecFile, version: str) -> str:
     Raises:
         UsageError: a file that the spec names is not there.
     """
-    own = [*source_files(found.folder), *own_files(found).values(), found.handler]
+    own = [*source_files(found.folder), *_elsewhere(found, version), *own_files(found).values(), found.handler]
     return digest_of([version, *(f"{path.name} {file_digest(path)}" for path in own), kit_digest(), *packages().values()])
+
+
+def _elsewhere(found: SpecFile, version: str) -> list[Path]:
+    """The files of the version's source that do not lie in the spec's folder."""
+    source = found.spec.versions[version].source
+    files = [found.beside(name) for name in source.files]
+    if source.onnx and not _is_inside(found.beside(source.onnx), found.folder):
+        files += external_files(found.beside(source.onnx))
+    return [path for path in files if not _is_inside(path, found.folder)]
+
+
+def _is_inside(path: Path, folder: Path) -> bool:
+    return path.resolve().is_relative_to(folder.resolve())
 
 
 def is_stale(found: SpecFile, version: str, entry: Entry) -> bool:

@@ -10,28 +10,88 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_va
 from marina import paths
 from marina.errors import UsageError
 from marina.reading import Strict, nearest_of, read_yaml
+from marina.store.source_runtimes import check_runtime
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 METHOD = r"^[A-Za-z_]\w*$"
 FILE_NAME = "model.yaml"
+KINDS = ("network", "torchvision", "torchscript", "onnx", "export")  # of sources
+RANDOM = "random"
+GOES_WITH = {
+    "weights": ("network", "torchvision"),
+    "checkpoint": ("network",),
+    "class_": ("network",),
+    "arguments": ("network", "torchvision"),
+    "prefix": ("network", "torchvision"),
+    "safe_globals": ("network", "torchvision"),
+}
 
 
 class Source(Strict):
-    """Where a version's network comes from: a file of ours, or torchvision."""
+    """Where a version's network comes from: a Python file, torchvision, or a file that holds a whole network."""
 
-    network: str | None = Field(None, description="Python file beside model.yaml with exactly one torch.nn.Module")
+    network: str | None = Field(None, description="Python file beside model.yaml that defines the network as a torch.nn.Module")
     torchvision: str | None = Field(
         None, description="name of a network of torchvision: of classification, detection or segmentation"
     )
-    weights: str | None = Field(None, description="with torchvision: its weights, for example IMAGENET1K_V1")
+    torchscript: str | None = Field(None, description="file of torch.jit.save: a network traced or scripted")
+    onnx: str | None = Field(None, description="ONNX file; its external data lie beside it")
+    export: str | None = Field(None, description="file of torch.export.save, .pt2")
+    weights: str | None = Field(
+        None, description="with network or torchvision: a file of a state dict, 'random', or torchvision's name of its weights"
+    )
+    checkpoint: str | None = Field(None, description="with network: a checkpoint of Lightning, whose hyper-parameters build it")
+    class_: str | None = Field(None, alias="class", description="with network: which of the file's classes")
+    arguments: dict[str, Any] = Field(
+        default_factory=dict, description="with network or torchvision: of its constructor, as num_classes: 10"
+    )
+    prefix: str | None = Field(None, description="taken off the keys of the weights, as module.; keys without it are left out")
+    safe_globals: list[str] = Field(
+        default_factory=list, description="classes that reading the weights or the checkpoint may make, as argparse.Namespace"
+    )
 
     @model_validator(mode="after")
     def _one_source(self) -> Source:
-        if (self.network is None) == (self.torchvision is None):
-            raise ValueError("needs exactly one of 'network' and 'torchvision'")
-        if self.weights is not None and self.torchvision is None:
-            raise ValueError("'weights' names weights of torchvision; other weights come from training, or by --weights FILE")
+        given = [kind for kind in KINDS if getattr(self, kind) is not None]
+        if len(given) != 1:
+            raise ValueError(f"needs exactly one of {', '.join(KINDS)}; found {' and '.join(given) or 'none'}")
+        self._check_keys()
+        if self.network and self.weights and not (self.weights_file or self.is_random):
+            raise ValueError(f"'weights' beside 'network' is a file, or random; '{self.weights}' has no suffix")
         return self
+
+    def _check_keys(self) -> None:
+        """See that each key beside the source's own has something to say of it."""
+        for key, kinds in GOES_WITH.items():
+            if getattr(self, key) and self.kind not in kinds:
+                raise ValueError(f"'{key.rstrip('_')}' goes with {' or '.join(kinds)}, not with {self.kind}")
+        if self.weights and self.checkpoint:
+            raise ValueError("'weights' and 'checkpoint' exclude each other")
+
+    @property
+    def kind(self) -> str:
+        """The key that says where the network comes from."""
+        return next(kind for kind in KINDS if getattr(self, kind) is not None)
+
+    @property
+    def whole(self) -> str | None:
+        """The file that holds the whole network, if it comes from one."""
+        return self.torchscript or self.onnx or self.export
+
+    @property
+    def is_random(self) -> bool:
+        """Whether the spec asks for random weights."""
+        return self.weights == RANDOM
+
+    @property
+    def weights_file(self) -> str | None:
+        """The weights, where they are a file and not the name of weights of torchvision: those have no suffix."""
+        return self.weights if self.weights and ("." in self.weights or "/" in self.weights) else None
+
+    @property
+    def files(self) -> list[str]:
+        """Every file that is named, as it is named."""
+        return [name for name in (self.network, self.whole, self.weights_file, self.checkpoint) if name]
 
 
 class Version(Strict):
@@ -53,7 +113,13 @@ class Version(Strict):
     @property
     def called(self) -> str:
         """The method that a worker calls: exporters that do not keep the network's code make a ``forward`` of any."""
-        return self.method if self.runtime == "eager" or self.script else "forward"
+        kept = self.runtime == "torchscript" and (self.script or self.source.torchscript)
+        return self.method if self.runtime == "eager" or kept else "forward"
+
+    @model_validator(mode="after")
+    def _runtime_takes_source(self) -> Version:
+        check_runtime(self.source.kind, self.runtime, self.method, self.precision, self.channels_last)
+        return self
 
 
 class TensorSpec(Strict):
@@ -117,7 +183,7 @@ class Spec(Strict):
     files: list[str] = Field(
         default_factory=list, description="files that the handler reads: beside model.yaml, or package:path in an installed one"
     )
-    sample: Sample
+    sample: Sample | None = Field(None, description="left out where the network has an example_input_array (tensor_model alone)")
     tolerance: PositiveFloat = Field(1e-4, description="largest difference allowed between the exported and the eager network")
     serving: Serving = Serving()
     versions: dict[str, Version] = Field(min_length=1)
@@ -150,7 +216,8 @@ class SpecFile(Strict):
         """
         path = self.folder / name
         if not path.is_file():
-            raise UsageError(f"{self.folder / FILE_NAME}: names {name}, but {path} is no file")
+            what = "is a folder" if path.is_dir() else "is no file"
+            raise UsageError(f"{self.folder / FILE_NAME}: names {name}, but {path} {what}")
         return path
 
     @property
@@ -169,6 +236,17 @@ class SpecFile(Strict):
                 f"{self.folder / FILE_NAME}: no handler '{self.spec.handler}': {nearest_of(self.spec.handler, known)}"
             )
         return path
+
+    @property
+    def sample(self) -> Sample:
+        """The request that archives are tried with.
+
+        Raises:
+            UsageError: the spec names none.
+        """
+        if self.spec.sample is None:
+            raise UsageError(f"{self.folder / FILE_NAME}: 'sample' is required, unless the network has an example_input_array")
+        return self.spec.sample
 
     def version(self, name: str) -> Version:
         """A version of the spec.

@@ -17,10 +17,9 @@ def check_files(found: SpecFile) -> Iterator[str]:
     """One sentence for each file of a spec that is missing or cannot be read."""
     looks: list[Callable[[], object]] = [
         lambda: _check_python(found.handler),
-        *(partial(_check_beside, found, name) for name in _python_files(found)),
+        *(partial(_check_beside, found, name) for name in _named(found)),
         partial(own_files, found),
         partial(read_labels, found),
-        lambda: _check_readable(found.beside(found.spec.sample.request)),
     ]
     for look in looks:
         try:
@@ -29,14 +28,19 @@ def check_files(found: SpecFile) -> Iterator[str]:
             yield str(error)
 
 
-def _python_files(found: SpecFile) -> list[str]:
-    """Networks and training, by the names that the spec has for them."""
-    named = [version.source.network for version in found.spec.versions.values()]
-    return list(dict.fromkeys(name for name in [*named, found.spec.training] if name))
+def _named(found: SpecFile) -> list[str]:
+    """Files of sources, training and sample, by the names that the spec has for them."""
+    of_sources = [name for version in found.spec.versions.values() for name in version.source.files]
+    sample = found.spec.sample.request if found.spec.sample else None
+    return list(dict.fromkeys(name for name in [*of_sources, found.spec.training, sample] if name))
 
 
 def _check_beside(found: SpecFile, name: str) -> None:
-    _check_python(found.beside(name))
+    path = found.beside(name)
+    if path.suffix == ".py":
+        _check_python(path)
+    else:
+        _check_readable(path)
 
 
 def _check_python(path: Path) -> None:
@@ -50,8 +54,9 @@ def _check_python(path: Path) -> None:
 
 def _check_readable(path: Path) -> None:
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            first = file.read(1)
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
-    if not content:
+    if not first:
         raise UsageError(f"{path}: is empty")

@@ -20,7 +20,7 @@ class Network(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.network = get_model("{name}", weights=None)
+        self.network = get_model("{name}", weights=None{arguments})
 
     def forward(self, images: Tensor) -> Tensor:
         """Scores before softmax, shape [rows, classes]."""
@@ -39,7 +39,7 @@ class Network(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.network = get_model("{name}", weights=None, weights_backbone=None)
+        self.network = get_model("{name}", weights=None, weights_backbone=None{arguments})
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Boxes [rows, 100, 4], scores [rows, 100] and labels [rows, 100]; where there are fewer the rest is 0."""
@@ -67,7 +67,7 @@ class Network(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.network = get_model("{name}", weights=None, weights_backbone=None)
+        self.network = get_model("{name}", weights=None, weights_backbone=None{arguments})
 
     def forward(self, images: Tensor) -> Tensor:
         """Scores before softmax, shape [rows, classes, height, width]."""
@@ -110,8 +110,8 @@ def check_runtime(version: Version) -> None:
         raise UsageError(f"precision bf16: torchvision's {name} drops overlapping boxes in fp32 alone; use precision fp32")
 
 
-def source_code(name: str) -> str:
-    """A Python file with the network ``name`` as its ``self.network``.
+def source_code(name: str, arguments: dict[str, Any]) -> str:
+    """A Python file with the network ``name`` as its ``self.network``, built with arguments, as num_classes.
 
     Raises:
         UsageError: torchvision has none of that name.
@@ -120,7 +120,8 @@ def source_code(name: str) -> str:
 
     if name not in list_models():
         raise UsageError(f"torchvision has no network '{name}': {nearest_of(name, list_models())}")
-    return _template(name).format(name=name)
+    given = "".join(f", {key}={value!r}" for key, value in arguments.items())
+    return _template(name).format(name=name, arguments=given)
 
 
 def for_inference(state: dict[str, Any]) -> dict[str, Any]:
@@ -129,18 +130,19 @@ def for_inference(state: dict[str, Any]) -> dict[str, Any]:
 
 
 def weights_of(source: Source) -> Any:
-    """The member of torchvision's enum of weights that a spec names, or None.
+    """The member of torchvision's enum of weights that a spec names, or None where it names none or others.
 
     Raises:
         UsageError: the network has no such weights.
     """
-    if source.torchvision is None or source.weights is None:
+    if source.torchvision is None or source.weights is None or source.weights_file or source.is_random:
         return None
     from torchvision.models import get_model_weights
 
     known = {one.name: one for one in get_model_weights(source.torchvision)}
     if source.weights not in known:
-        raise UsageError(f"{source.torchvision} has no weights '{source.weights}'; it has: {', '.join(known)}")
+        others = "a file has a suffix, as cats.pth; and there is random"
+        raise UsageError(f"{source.torchvision} has no weights '{source.weights}'; it has: {', '.join(known)}; {others}")
     return known[source.weights]
 
 

@@ -199,7 +199,7 @@ def test_a_file_that_holds_no_weights_is_refused(model: Path, tmp_path: Path, co
     (tmp_path / "file.pt").write_bytes(content)
     done = build_mar(model, "--version", "1", "--weights", tmp_path / "file.pt")
     assert done.code == 2
-    assert "required a state dict saved by torch.save" in done.error
+    assert "required a state dict, by torch.save or as safetensors; this is" in done.error
 
 
 def test_missing_weights_name_both_ways_out(store: Store, build_mar: Build, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -248,11 +248,14 @@ def test_a_wrong_command_is_one_line(arguments: list[str], message: str, store: 
             "'versions.1.runtime': Input should be 'eager', 'torchscript', 'export', 'aotinductor', 'onnx' or 'openvino'",
         ),
         ({"versions": {"a b": SPEC["versions"]["1"]}}, "the version 'a b' may have letters"),
-        ({"versions": {"1": {"source": {}, "runtime": "eager"}}}, "needs exactly one of 'network' and 'torchvision'"),
+        (
+            {"versions": {"1": {"source": {}, "runtime": "eager"}}},
+            "needs exactly one of network, torchvision, torchscript, onnx, export; found none",
+        ),
         ({"handler": "image_classifer"}, "no handler 'image_classifer': did you mean 'image_classifier'?"),
         ({"handler": "mine.py"}, "names mine.py, but"),
         ({"sample": {"request": "no.png"}}, "names no.png, but"),
-        ({"training": None}, "brightness 1: needs --weights FILE, or 'training', which makes its weights"),
+        ({"training": None}, "its network has no weights: give 'weights: FILE' in its source, or --weights FILE, or 'training'"),
         ({"serving": {"workers": 0}}, "'serving.workers': Input should be greater than 0"),
         ({"name": "../up"}, "'name': String should match pattern"),
     ],
@@ -279,7 +282,10 @@ def test_a_spec_that_is_no_yaml_is_one_line(model: Path, build_mar: Build) -> No
             "the network does not import: ModuleNotFoundError: No module named 'no_such_module'",
         ),
         ({"network.py": "x = 1"}, "must define exactly one torch.nn.Module, not 0"),
-        ({"network.py": NETWORK.replace("(self):", "(self, size):", 1)}, "the network cannot be built: TypeError"),
+        (
+            {"network.py": NETWORK.replace("(self):", "(self, size):", 1)},
+            "the constructor of Brightness needs size: give 'arguments: {size: …}'",
+        ),
         ({"training.py": "import no_such_module"}, "does not import: ModuleNotFoundError: No module named 'no_such_module'"),
     ],
 )

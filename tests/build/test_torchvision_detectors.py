@@ -105,4 +105,4 @@ def test_the_spec_of_ssdlite_asks_for_what_can_be_built() -> None:
     found = find_spec("ssdlite-coco")
     (version,) = found.spec.versions.values()
     assert (version.runtime, version.script, version.source.weights) == ("torchscript", True, "COCO_V1")
-    assert (paths.SPECS / "ssdlite-coco" / found.spec.sample.request).is_file()
+    assert (paths.SPECS / "ssdlite-coco" / found.sample.request).is_file()

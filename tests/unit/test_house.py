@@ -87,7 +87,7 @@ def test_specs_of_ours_are_valid(name: str) -> None:
     found = find_spec(name)
     assert found.spec.name == name
     assert found.handler.is_file()
-    assert found.beside(found.spec.sample.request).is_file()
+    assert found.beside(found.sample.request).is_file()
 
 
 def test_the_deployment_names_specs_that_exist() -> None:

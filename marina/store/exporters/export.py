@@ -12,6 +12,7 @@ from torch.export import ExportedProgram
 
 from marina.store.exporters import Exported, Free, Inputs
 from marina.store.sources import Network
+from marina.store.sources.export import Program
 
 
 def export(network: Network, example: Inputs, free: Free, folder: Path) -> Exported:
@@ -22,6 +23,8 @@ def export(network: Network, example: Inputs, free: Free, folder: Path) -> Expor
 
 def program_of(network: Network, example: Inputs, free: Free) -> ExportedProgram:
     """The network's graph, for any number of rows and any of the sizes that are free."""
+    if isinstance(network.module, Program):  # it came as one
+        return network.module.program
     rows = torch.export.Dim("rows", min=1)
     shapes = torch.export.ShapesCollection()
     for one, dimensions in zip(example, free, strict=True):

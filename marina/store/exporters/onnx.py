@@ -10,6 +10,7 @@ import torch
 
 from marina.store.exporters import Exported, Free, Inputs
 from marina.store.sources import Network
+from marina.store.sources.onnx import OnnxFile
 
 OPSET = 18
 
@@ -17,6 +18,9 @@ OPSET = 18
 def export(network: Network, example: Inputs, free: Free, folder: Path) -> Exported:
     """Write the file by torch's tracing exporter, and check it."""
     path = folder / "model.onnx"
+    if isinstance(network.module, OnnxFile):  # it came as one
+        network.module.write(path)
+        return _checked(path)
     names = [f"input_{number}" for number in range(len(example))]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter announces its successor, which keeps the place it ran in
@@ -29,8 +33,12 @@ def export(network: Network, example: Inputs, free: Free, folder: Path) -> Expor
             opset_version=OPSET,
             dynamo=False,
         )
+    return _checked(path)
+
+
+def _checked(path: Path) -> Exported:
     onnx.checker.check_model(str(path), full_check=True)
-    return Exported(folder, path.name)
+    return Exported(path.parent, path.name)
 
 
 def axes(name: str, dimensions: tuple[int, ...]) -> list[str]:

@@ -16,6 +16,9 @@ from marina.store.sources import Network
 
 def export(network: Network, example: Inputs, _free: Free, folder: Path) -> Exported:
     """Trace the network; what the trace may have lost is said."""
+    if isinstance(network.module, torch.jit.ScriptModule):  # it came as one, and keeps its attributes and methods
+        torch.jit.save(network.module, str(folder / "model.pt"))
+        return Exported(folder, "model.pt")
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")  # also torch.jit's: deprecated since torch 2.11, works in 2.15
         module = readable(network.served)
