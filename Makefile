@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup setup-test build serve test cells check-sources lint lock clean
+.PHONY: help setup setup-test build serve test cells check-sources kill-builds lint lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-13s %s\n", $$1, $$2}'
@@ -27,6 +27,9 @@ cells: setup-test  ## build and serve every cell of the table in docs/tasks.md, 
 check-sources: setup-test  ## build every cell of the table in docs/sources.md (minutes)
 	ALL_SOURCES=1 $(BIN)/pytest tests/build/test_sources.py
 
+kill-builds: setup-test  ## kill sixty builds, each at another moment, and see what is left
+	KILLED_BUILDS=60 $(BIN)/pytest tests/build/test_killed_builds.py
+
 lint: setup-test  ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -37,7 +40,7 @@ lock:  ## lock requirements/*.in anew (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" requirements/test.in -o requirements/test.txt
 
 clean:  ## remove the environment and everything that was built
-	rm -rf $(VENV) model_store/archives model_store/weights model_store/samples model_store/index.json logs
+	rm -rf $(VENV) model_store/archives model_store/sboms model_store/weights model_store/samples model_store/index.json logs
 
 $(VENV)/.python:
 	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) was not found: install Python 3.11, or name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }

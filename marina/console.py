@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from rich.console import Console
 
@@ -15,9 +16,25 @@ out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty()
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
+_listeners: list[Callable[[str], None]] = []
+
+
 def step(text: str) -> None:
-    """Say on stderr what is being done."""
-    err.print(text, markup=False)
+    """Say on stderr what is being done, or to who listens in its place."""
+    if _listeners:
+        _listeners[-1](text)
+    else:
+        err.print(text, markup=False)
+
+
+@contextmanager
+def listening(listener: Callable[[str], None]) -> Iterator[None]:
+    """Within, what is being done is told to the listener."""
+    _listeners.append(listener)
+    try:
+        yield
+    finally:
+        _listeners.pop()
 
 
 def run(action: Callable[[], int]) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable
+from fnmatch import fnmatch
 from pathlib import Path
 
 CHUNK = 1 << 20
@@ -27,6 +28,14 @@ def digest_of(parts: Iterable[str]) -> str:
     return digest.hexdigest()
 
 
+LEFT_BY_TOOLS = ("__pycache__", ".*", "*~", "#*#", "*.swp", "*.pyc")
+
+
 def source_files(folder: Path) -> list[Path]:
-    """All files below a folder in the order of their names, without what Python compiles."""
-    return sorted(path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    """All files below a folder in the order of their names, without what tools leave there: hidden files, caches, backups."""
+    found = (path for path in folder.rglob("*") if path.is_file())
+    return sorted(path for path in found if not any(map(_left_by_tools, path.relative_to(folder).parts)))
+
+
+def _left_by_tools(name: str) -> bool:
+    return any(fnmatch(name, pattern) for pattern in LEFT_BY_TOOLS)

@@ -28,6 +28,11 @@ class Store:
         return self.folder / "archives"
 
     @property
+    def sboms(self) -> Path:
+        """A software bill of materials for each archive."""
+        return self.folder / "sboms"
+
+    @property
     def weights(self) -> Path:
         """Weights that were trained here."""
         return self.folder / "weights"

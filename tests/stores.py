@@ -14,7 +14,7 @@ from marina.paths import Store
 from marina.store.archive import archive_name, write_archive
 from marina.store.exporters import Exported
 from marina.store.index import Accuracy, Entry, Parity, Weights, record
-from marina.store.inputs import inputs_digest, packages
+from marina.store.inputs import built_with, inputs_digest
 from marina.store.spec import Sample, Serving, find_spec
 
 
@@ -42,7 +42,7 @@ def add_version(store: Store, spec: Path, version: str, size_bytes: int = 1000, 
         accuracy=Accuracy(value=0.5, requests=2),
         sample=Sample(request="light.png", label="light"),
         serving=Serving(),
-        built_with=packages(),
+        built_with=built_with(found, version),
     )
     record(store, found.spec.name, version, entry)
     return entry

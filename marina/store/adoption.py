@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +17,12 @@ from marina.errors import MarinaError, UsageError
 from marina.paths import Store
 from marina.store.archive import archive_name
 from marina.store.contents import BadArchive, Contents, look_into, read_file
-from marina.store.index import Entry, Weights, read_index, record
+from marina.store.index import Entry, Load, Weights, read_index, record
 from marina.store.preflight import ask_archive
 from marina.store.samples import MODEL_CONFIG, best_label, sample_of
 from marina.store.spec import Sample, Serving
 from marina.store.tgz import is_tgz, to_mar
+from marina.store.workshop import bench
 
 UNKNOWN = "unknown"
 
@@ -45,9 +45,8 @@ def adopt(store: Store, file: Path, request: Path | None, label: str | None, rep
         UsageError: it needs a sample, or another archive has its name.
         MarinaError: it does not load, or does not answer its sample rightly.
     """
-    store.archives.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".build-", dir=store.folder) as folder:
-        made = Path(folder) / file.name
+    with bench(store) as folder:
+        made = folder / file.name
         if is_tgz(file):
             made = made.with_name(made.name.removesuffix(".gz").removesuffix(".tar") + ".mar")
             to_mar(file, made)
@@ -69,8 +68,7 @@ def adopt(store: Store, file: Path, request: Path | None, label: str | None, rep
         entry = _entry(made, contents, file, report, Sample(request=kept, label=wanted))
         store.samples.mkdir(exist_ok=True)
         (store.samples / kept).write_bytes(sample)
-        made.replace(target)
-    record(store, model, version, entry)
+        record(store, model, version, entry, made)
     return entry, model, version
 
 
@@ -128,6 +126,7 @@ def _entry(archive: Path, contents: Contents, file: Path, report: dict[str, Any]
         sample=sample,
         serving=_serving(archive, contents),
         built_with={},
+        load=Load(**report["load"]),
     )
 
 

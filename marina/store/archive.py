@@ -21,6 +21,7 @@ from model_archiver.model_packaging import generate_model_archive
 from ruamel.yaml import YAML
 
 from marina import paths
+from marina.digests import LEFT_BY_TOOLS
 from marina.errors import MarinaError, UsageError
 from marina.store.exporters import Exported
 from marina.store.files import own_files
@@ -46,7 +47,7 @@ def write_archive(found: SpecFile, version: str, exported: Exported, labels: Ent
         MarinaError: the archive cannot be written; nothing is left behind.
     """
     _check_name(found.handler)
-    with tempfile.TemporaryDirectory(prefix="marina-stage-") as folder, _disk_errors(target):
+    with tempfile.TemporaryDirectory(prefix="stage-", dir=target.parent) as folder, _disk_errors(target):
         stage = Path(folder)
         config = _stage(found, version, exported, labels, stage)
         archiver = ModelArchiverConfig(
@@ -90,7 +91,7 @@ def model_config(found: SpecFile, version: str, labels: Entries | None) -> dict[
 
 def _stage(found: SpecFile, version: str, exported: Exported, labels: Entries | None, stage: Path) -> Path:
     extra = stage / "extra"
-    not_carried = shutil.ignore_patterns("__pycache__", ".*", paths.HANDLERKIT_TESTING.name)
+    not_carried = shutil.ignore_patterns(*LEFT_BY_TOOLS, paths.HANDLERKIT_TESTING.name)
     shutil.copytree(paths.HANDLERKIT, extra / "handlerkit", ignore=not_carried)
     (extra / "sample").mkdir()
     shutil.copy(found.beside(found.sample.request), extra / "sample")

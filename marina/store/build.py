@@ -2,25 +2,67 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Iterator
+import shutil
+import time
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from typing import TYPE_CHECKING, Protocol
 
 from marina import paths
-from marina.console import err, step
-from marina.digests import file_digest
+from marina.console import step
+from marina.digests import digest_of, file_digest
 from marina.errors import MarinaError
 from marina.paths import Store
+from marina.store.bill import drop_old_bills, write_bill
 from marina.store.index import Entry, read_index, record
-from marina.store.inputs import inputs_digest, is_stale, packages
+from marina.store.inputs import built_with, inputs_digest, is_stale
+from marina.store.provenance import origin_of, with_origin
 from marina.store.spec import Sample, SpecFile
+from marina.store.workshop import alone, bench
 
-if TYPE_CHECKING:
-    from marina.store.sources import WeightsChoice  # at run time it would import torch, which takes seconds
+if TYPE_CHECKING:  # at run time these would import torch, which takes seconds
+    from marina.store.sources import Network
+
+PREFLIGHT_TIMEOUT_S = 900.0  # for all that preflight asks, held-out requests included
+LITTLE = 1 << 20  # bytes; whoever has no more has none
+
+
+class Tell(Protocol):
+    """Is told what a build does, and how much of it is done."""
+
+    def __call__(self, doing: str, done: int = 0, total: int = 0, /) -> None:
+        """A step, such as "preflight"; ``done`` of ``total`` where these are known."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """One version to be built, and how.
+
+    Attributes:
+        found: its spec.
+        version: its name.
+        weights: a state dict to use in place of the spec's weights.
+        random: whether to use random weights.
+        force: whether to build it although nothing changed.
+        keep_weights: whether weights that were given when it was last built are as good as the spec's.
+        preflight_timeout_s: how long preflight may take, in seconds.
+    """
+
+    found: SpecFile
+    version: str
+    weights: Path | None = None
+    random: bool = False
+    force: bool = False
+    keep_weights: bool = False
+    preflight_timeout_s: float = PREFLIGHT_TIMEOUT_S
+
+    @property
+    def name(self) -> str:
+        """As people name it."""
+        return f"{self.found.spec.name} {self.version}"
 
 
 def is_current(found: SpecFile, version: str, store: Store) -> bool:
@@ -38,27 +80,68 @@ def adopted_entry(model: str, version: str, store: Store) -> Entry | None:
     return entry if entry and entry.is_adopted else None
 
 
+def unchanged(order: Order, store: Store) -> Entry | None:
+    """The version's entry, if it is what the order asks for already. Does not import torch.
+
+    Raises:
+        MarinaError: it was adopted, or its weights came from the command line, so that only the person can build it again.
+    """
+    entry = read_index(store).models.get(order.found.spec.name, {}).get(order.version)
+    if entry is None or order.force:
+        return None
+    if entry.is_adopted:
+        reason = f"was adopted from {entry.weights.name}, which a build would replace"
+        raise MarinaError(f"{order.name} {reason}: give --force, or the spec another version")
+    if order.keep_weights or _has_weights(order, entry):
+        if is_current(order.found, order.version, store):
+            return entry
+        if order.keep_weights and entry.weights.chosen:
+            option = "--random-weights" if entry.weights.source == "random" else f"--weights {entry.weights.name}"
+            raise MarinaError(
+                f"{order.name} has changed since it was built: "
+                f"run scripts/build_mar.py {entry.spec} --version {order.version} {option}"
+            )
+    return None
+
+
+def _has_weights(order: Order, entry: Entry) -> bool:
+    if order.random:
+        return entry.weights.chosen and entry.weights.source == "random"
+    if order.weights:
+        return entry.weights.chosen and entry.weights.sha256 == file_digest(order.weights)
+    return not entry.weights.chosen
+
+
+def carry_out(order: Order, store: Store, tell: Tell) -> tuple[Entry, bool]:
+    """The version's entry, and whether it had to be built; of several processes with one order one builds.
+
+    Raises:
+        UsageError: the spec, or what it names, is wrong.
+        MarinaError: a step failed; the message says which and why.
+    """
+    with alone(store, f"{order.found.spec.name}-{order.version}", order.name):
+        entry = unchanged(order, store)
+        return (entry, False) if entry else (build(order, store, tell), True)
+
+
 def ensure(found: SpecFile, version: str, store: Store) -> Entry:
     """The version's entry, built anew only where something changed.
 
     Raises:
-        MarinaError: its weights came from the command line, so that only the person can build it again.
+        MarinaError: it cannot be built, or its weights came from the command line, so that only the person can.
     """
-    from marina.store.sources import WeightsChoice
+    from marina.store.board import Board
 
-    entry = read_index(store).models.get(found.spec.name, {}).get(version)
-    if entry and is_current(found, version, store):
+    order = Order(found, version, keep_weights=True)
+    if entry := unchanged(order, store):
         return entry
-    if entry and entry.weights.chosen:
-        option = "--random-weights" if entry.weights.source == "random" else f"--weights {entry.weights.name}"
-        raise MarinaError(
-            f"{found.spec.name} {version} has changed since it was built: "
-            f"run scripts/build_mar.py {entry.spec} --version {version} {option}"
-        )
-    return build(found, version, store, WeightsChoice())
+    with Board() as board:
+        entry, _ = carry_out(order, store, board.begin(order.name))
+        board.end(order.name, "built")
+    return entry
 
 
-def build(found: SpecFile, version: str, store: Store, choice: WeightsChoice) -> Entry:
+def build(order: Order, store: Store, tell: Tell) -> Entry:
     """Build one version and record it; the index and the store change only when everything went well.
 
     Raises:
@@ -67,64 +150,83 @@ def build(found: SpecFile, version: str, store: Store, choice: WeightsChoice) ->
     """
     from marina.store import archive, exporters, parity, placeless, preflight, sources  # these import torch
 
-    name = f"{found.spec.name} {version}"
+    found, version, began = order.found, order.version, time.monotonic()
     wanted = found.version(version)
-    store.archives.mkdir(parents=True, exist_ok=True)
-    target = store.archives / archive.archive_name(found.spec.name, version)
-    step(f"{name}: network")
-    with _training_bar(name) as progress:
-        network = sources.load_network(found, version, store, choice, progress)
-    with tempfile.TemporaryDirectory() as exports, tempfile.TemporaryDirectory(prefix=".build-", dir=store.folder) as folder:
-        staged = sources.with_sample(found, network, Path(exports))
-        step(f"{name}: export to {wanted.runtime}")
-        exported = exporters.export_network(network, wanted, found.spec.tensors, Path(exports))
+    with bench(store) as folder, _full_disk(store):
+        tell("network")
+        network = _load_network(order, store, tell)
+        (folder / "export").mkdir()
+        staged = sources.with_sample(found, network, folder / "export")
+        tell(f"export to {wanted.runtime}")
+        exported = exporters.export_network(network, wanted, found.spec.tensors, folder / "export")
         placeless.forget_place(exported)
-        made = Path(folder) / target.name
+        made = folder / archive.archive_name(found.spec.name, version)
         archive.write_archive(staged, version, exported, network.labels, made)
-        step(f"{name}: preflight, as a worker would")
+        tell("preflight, as a worker would")
         random = network.weights.source == "random"
         held_out = None if random else sources.held_out(found)
-        tried = preflight.try_archive(made, exporters.generated_inputs(found.spec.tensors), held_out, any_answer=random)
-        largest = wanted.tolerance or found.spec.tolerance
-        compared = parity.compare(network, tried.pairs, largest)
+        inputs = exporters.generated_inputs(found.spec.tensors)
+        tried = preflight.try_archive(made, inputs, held_out, random, order.preflight_timeout_s, folder)
+        compared = parity.compare(network, tried.pairs, wanted.tolerance or found.spec.tolerance)
         entry = Entry(
-            archive=target.name,
+            archive=made.name,
             sha256=file_digest(made),
             size_bytes=made.stat().st_size,
+            network_bytes=(exported.folder / exported.serialized_file).stat().st_size,
             content_sha256=tried.content_sha256,
             inputs_sha256=inputs_digest(found, version),
             spec=_shown(found),
             runtime=wanted.runtime,
             precision=wanted.precision,
-            weights=network.weights,
+            weights=with_origin(network.weights, found, version),
             parity=compared,
             accuracy=tried.accuracy,
+            load=tried.load,
             sample=found.spec.sample or Sample(request=sources.SAMPLE),
             serving=found.spec.serving,
-            built_with=packages(),
+            built_with=built_with(found, version),
+            origin=origin_of(found, time.monotonic() - began),
         )
-        made.replace(target)
-    record(store, found.spec.name, version, entry)
+        entry = write_bill(store, found.spec.name, version, entry, tried.files)
+        record(store, found.spec.name, version, entry, made)
+    drop_old_bills(store, found.spec.name, version, entry)
     return entry
+
+
+def saying(name: str) -> Tell:
+    """Says each step once, in a line."""
+    said: list[str] = []
+
+    def tell(doing: str, _done: int = 0, _total: int = 0, /) -> None:
+        if doing not in said:
+            said.append(doing)
+            step(f"{name}: {doing}")
+
+    return tell
+
+
+def _load_network(order: Order, store: Store, tell: Tell) -> Network:
+    """The network with its weights; versions that train one file do so one after the other, so that it is done once."""
+    from marina.store.sources import WeightsChoice, load_network
+
+    found, choice = order.found, WeightsChoice(order.weights, order.random)
+    source = digest_of([found.version(order.version).source.model_dump_json()])[:12]
+    with alone(store, f"{found.spec.name}-{source}.training", f"{order.name}: weights"):
+        return load_network(found, order.version, store, choice, partial(tell, "training"))
+
+
+@contextmanager
+def _full_disk(store: Store) -> Iterator[None]:
+    """Say of any failure on a full disk that this is why; torch does not."""
+    try:
+        yield
+    except (OSError, RuntimeError, MarinaError) as error:
+        if shutil.disk_usage(store.folder).free > LITTLE:
+            raise
+        reason = "No space left on device: free some space and build again"
+        raise MarinaError(f"{store.folder} could not be written: {reason}") from error
 
 
 def _shown(found: SpecFile) -> str:
     """The spec as a person would name it again: by its name where it is ours, else by its path."""
     return found.spec.name if found.folder == (paths.SPECS / found.spec.name).resolve() else str(found.folder)
-
-
-@contextmanager
-def _training_bar(name: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar that appears with the first progress that is told."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    bar = Progress(*columns, console=err)
-    task = bar.add_task(f"{name}: training")
-
-    def progress(done: int, total: int) -> None:
-        bar.start()
-        bar.update(task, completed=done, total=total)
-
-    try:
-        yield progress
-    finally:
-        bar.stop()

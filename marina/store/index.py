@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from marina.digests import file_digest
 from marina.errors import MarinaError
 from marina.paths import Store
 from marina.store.spec import Sample, Serving
+from marina.store.workshop import alone
+
+PATIENCE_S = 120.0  # for an index that another process is writing, which takes milliseconds
 
 
 class Record(BaseModel):
@@ -33,6 +37,8 @@ class Weights(Record):
     name: str
     sha256: str
     chosen: bool = False
+    licence: str | None = None
+    origin: str | None = None
 
 
 class Parity(Record):
@@ -58,8 +64,38 @@ class Accuracy(Record):
         return f"{self.metric} {self.value:.3f} on {self.requests}"
 
 
+class Load(Record):
+    """What it took to load an archive as a worker does, in preflight: seconds, and bytes of memory, all of it or its own."""
+
+    seconds: float
+    memory_bytes: int
+    own_memory_bytes: int
+
+
+class Origin(Record):
+    """From what, by what and where an archive was built; ``commit`` is None where the spec lies in no git repository.
+
+    ``changed`` says whether spec or handler differ from the commit; ``kit_sha256`` is of handlerkit and the store's code.
+    """
+
+    commit: str | None
+    changed: bool | None
+    marina: str
+    kit_sha256: str
+    python: str
+    platform: str
+    seconds: float
+
+
+class Bill(Record):
+    """The software bill of materials of an archive, in the store's ``sboms``."""
+
+    file: str
+    sha256: str
+
+
 class Entry(Record):
-    """One built archive, or an adopted one: of that, what only its build could know is None."""
+    """One built archive, or an adopted one; what is None was not recorded, or only a build could know it."""
 
     archive: str
     sha256: str
@@ -75,6 +111,10 @@ class Entry(Record):
     sample: Sample
     serving: Serving
     built_with: dict[str, str]
+    network_bytes: int | None = None
+    load: Load | None = None
+    origin: Origin | None = None
+    bill: Bill | None = None
 
     @property
     def is_adopted(self) -> bool:
@@ -89,10 +129,19 @@ class Entry(Record):
         return f"build it again with scripts/build_mar.py {self.spec} --force"
 
 
+class Placing(Record):
+    """An entry whose archive is being put in place: it holds as soon as the archive is there."""
+
+    model: str
+    version: str
+    entry: Entry
+
+
 class Index(Record):
     """The entries by model and version."""
 
     models: dict[str, dict[str, Entry]] = {}
+    placing: Placing | None = None
 
 
 def read_index(store: Store) -> Index:
@@ -101,23 +150,70 @@ def read_index(store: Store) -> Index:
     Raises:
         MarinaError: it cannot be read.
     """
-    if not store.index.exists():
-        return Index()
     try:
-        return Index.model_validate_json(store.index.read_bytes())
+        found = store.index.stat()
+        index = _parsed(store.index, found.st_ino, found.st_mtime_ns, found.st_size)
+    except FileNotFoundError:
+        return Index()
     except (OSError, ValidationError) as error:
         reason = type(error).__name__
         raise MarinaError(f"{store.index}: cannot be read ({reason}); build again with scripts/build_mar.py") from error
+    return _settled(store, index)
 
 
-def record(store: Store, model: str, version: str, entry: Entry) -> None:
-    """Add or replace an entry, whole or not at all, also with two builds at once."""
-    with FileLock(store.folder / ".index.lock"):
+def record(store: Store, model: str, version: str, entry: Entry, made: Path | None = None) -> None:
+    """Add or replace an entry, and put its archive in place: both or neither, also with two builds at once.
+
+    A process that is killed between the two steps leaves a note in the index, by which ``read_index`` knows which holds.
+
+    Args:
+        store: whose index it is.
+        model: of the entry.
+        version: of the entry.
+        entry: what is recorded.
+        made: the archive, on the store's file system; None where it lies in place already.
+
+    Raises:
+        MarinaError: another process writes the index, and does not end.
+    """
+    with alone(store, "index", str(store.index), PATIENCE_S):
         models = {name: dict(versions) for name, versions in read_index(store).models.items()}
+        if made:
+            _write(store, Index(models=models, placing=Placing(model=model, version=version, entry=entry)))
+            made.replace(store.archives / entry.archive)
         models.setdefault(model, {})[version] = entry
-        partial = store.index.with_suffix(".partial")
-        partial.write_text(Index(models=models).model_dump_json(indent=2) + "\n", encoding="utf-8")
+        _write(store, Index(models=models))
+
+
+def _settled(store: Store, index: Index) -> Index:
+    """The index without its note: the new entry holds if its archive is there, else the old one."""
+    placing = index.placing
+    if placing is None:
+        return index
+    models = {name: dict(versions) for name, versions in index.models.items()}
+    archive = store.archives / placing.entry.archive
+    if archive.is_file() and file_digest(archive) == placing.entry.sha256:
+        models.setdefault(placing.model, {})[placing.version] = placing.entry
+    return Index(models=models)
+
+
+@lru_cache(maxsize=4)
+def _parsed(path: Path, _inode: int, _mtime_ns: int, _size: int) -> Index:
+    """The file, read once while it stays the same: commands ask it for each of their versions."""
+    return Index.model_validate_json(path.read_bytes())
+
+
+def _write(store: Store, index: Index) -> None:
+    """Replace the file in one step."""
+    partial = store.index.with_suffix(".partial")
+    try:
+        with partial.open("w", encoding="utf-8") as file:
+            file.write(index.model_dump_json(indent=2) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
         partial.replace(store.index)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def find_entry(store: Store, model: str, version: str) -> Entry:

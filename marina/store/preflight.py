@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -16,11 +18,13 @@ import torch
 from marina import paths
 from marina.errors import MarinaError
 from marina.store.contents import unpack
-from marina.store.index import Accuracy
+from marina.store.index import Accuracy, Load
 from marina.store.samples import best_label, sample_of
 from marina.store.sources import HeldOut
 
 WORKER = Path(__file__).with_name("preflight_worker.py")
+TIMEOUT_S = 900.0
+TAIL = 10_000  # bytes of what a worker printed, in which its last line is looked for
 
 
 @dataclass(frozen=True)
@@ -31,15 +35,24 @@ class Tried:
         pairs: the network's inputs and outputs, for the sample and for the inputs that were asked for.
         content_sha256: as the archive describes itself.
         accuracy: on held-out requests; None where there were none.
+        load: what it took to load it.
+        files: of modules and libraries that it used.
     """
 
     pairs: list[tuple[tuple[torch.Tensor, ...], Any]]
     content_sha256: str
     accuracy: Accuracy | None
+    load: Load
+    files: list[str]
 
 
-def try_archive(
-    archive: Path, inputs: list[tuple[torch.Tensor, ...]], held_out: HeldOut | None, any_answer: bool = False
+def try_archive(  # noqa: PLR0913, PLR0917 - builds and adoptions of archives ask for different parts
+    archive: Path,
+    inputs: list[tuple[torch.Tensor, ...]],
+    held_out: HeldOut | None,
+    any_answer: bool = False,
+    timeout_s: float = TIMEOUT_S,
+    within: Path | None = None,
 ) -> Tried:
     """Load an archive and ask it: its sample, a bad request, inputs of the network, held-out requests.
 
@@ -48,43 +61,47 @@ def try_archive(
         inputs: for the network alone, each tensor of shape [rows, …].
         held_out: requests with what is right; None measures nothing.
         any_answer: whether the sample's label does not matter, since the weights are random.
+        timeout_s: how long all this may take, in seconds.
+        within: a folder to unpack it in; the system's temporary one if None.
 
     Raises:
-        MarinaError: it does not load (with the real reason), answers its sample wrongly, or takes a bad request.
+        MarinaError: it does not load (with the real reason), answers its sample wrongly, takes a bad request, or hangs.
     """
-    with tempfile.TemporaryDirectory(prefix="marina-preflight-") as name:
+    with tempfile.TemporaryDirectory(prefix="marina-preflight-", dir=within) as name:
         folder = Path(name)
         request, label = sample_of(archive)
         torch.save(inputs, folder / "inputs.pt")
-        report = _asked(archive, folder, request, held_out)
+        report = _asked(archive, folder, request, held_out, timeout_s)
         _check_sample(archive, report, None if any_answer else label)
         _check_refusal(archive, report["refused"])
         outputs = torch.load(folder / "outputs.pt", weights_only=True)
-    return Tried(outputs, report["description"]["content_sha256"], _accuracy(report["held_out"], held_out))
+    accuracy = _accuracy(report["held_out"], held_out)
+    return Tried(outputs, report["description"]["content_sha256"], accuracy, Load(**report["load"]), report["files"])
 
 
-def ask_archive(archive: Path, request: bytes) -> dict[str, Any]:
+def ask_archive(archive: Path, request: bytes, timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
     """Load any archive, also one whose handler is not of ours, and ask it.
 
     Args:
         archive: a ``.mar``.
         request: what it should take.
+        timeout_s: how long all this may take, in seconds.
 
     Returns:
-        ``sample`` and ``refused``, status and body of its answers to the request and to one that is no input, and
-        ``description``, what its handler says of itself, or None.
+        ``sample`` and ``refused``, status and body of its answers to the request and to one that is no input, ``load``,
+        what it took to load it, and ``description``, what its handler says of itself, or None.
 
     Raises:
-        MarinaError: it does not load; the message has the real reason.
+        MarinaError: it does not load, or hangs; the message has the real reason.
     """
     with tempfile.TemporaryDirectory(prefix="marina-preflight-") as name:
-        return _asked(archive, Path(name), request, None)
+        return _asked(archive, Path(name), request, None, timeout_s)
 
 
-def _asked(archive: Path, folder: Path, request: bytes, held_out: HeldOut | None) -> dict[str, Any]:
+def _asked(archive: Path, folder: Path, request: bytes, held_out: HeldOut | None, timeout_s: float) -> dict[str, Any]:
     unpack(archive, folder / "archive")
     _write_requests(folder, request, held_out)
-    return _run_worker(archive, folder)
+    return _run_worker(archive, folder, timeout_s)
 
 
 def _write_requests(folder: Path, sample: bytes, held_out: HeldOut | None) -> None:
@@ -94,23 +111,58 @@ def _write_requests(folder: Path, sample: bytes, held_out: HeldOut | None) -> No
         (folder / "held_out" / f"{number:06}").write_bytes(request)
 
 
-def _run_worker(archive: Path, folder: Path) -> dict[str, Any]:
+def _run_worker(archive: Path, folder: Path, timeout_s: float) -> dict[str, Any]:
     """Run the worker's side with the surroundings that TorchServe gives: the archive's folder first on the path."""
     environment = os.environ | {"PYTHONPATH": str(folder / "archive"), "PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run(
-        [sys.executable, "-P", str(WORKER), str(folder), str(paths.METRICS_CONFIG)],
-        cwd=folder / "archive",
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    with (folder / "printed").open("wb") as printed:
+        worker = subprocess.Popen(
+            [sys.executable, "-P", str(WORKER), str(folder), str(paths.METRICS_CONFIG)],
+            cwd=folder / "archive",
+            env=environment,
+            stdin=subprocess.PIPE,  # by which it notices that we are gone
+            stdout=subprocess.DEVNULL,
+            stderr=printed,
+            start_new_session=True,  # so that what it starts ends with it
+        )
+        try:
+            code = worker.wait(timeout_s)
+        except subprocess.TimeoutExpired as error:
+            last = f"; its last words: {words}" if (words := _last_words(folder)) else ""
+            hint = f"give it more time by --preflight-timeout, or look why its handler waits{last}"
+            raise MarinaError(f"{archive.name} did not finish its preflight in {timeout_s:g} seconds: {hint}") from error
+        finally:
+            _end(worker)
     report = folder / "report.json"
-    if done.returncode or not report.exists():
-        last = [line for line in done.stderr.splitlines() if line.strip()][-1:] or [f"exit code {done.returncode}"]
-        raise MarinaError(f"{archive.name} does not load: {last[0]}")
+    if code or not report.exists():
+        raise MarinaError(f"{archive.name} does not load: {_reason(code, folder)}")
     content: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
     return content
+
+
+def _end(worker: subprocess.Popen[bytes]) -> None:
+    """End a worker and what it started, and wait for it."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(worker.pid, signal.SIGKILL)
+    if worker.stdin:
+        worker.stdin.close()
+    worker.wait()
+
+
+def _reason(code: int, folder: Path) -> str:
+    """Why a worker ended, in a line."""
+    if code == -signal.SIGKILL:
+        return "its process was killed (SIGKILL), as Linux does when memory runs out: free some, or make the model smaller"
+    words = _last_words(folder)
+    if code < 0:
+        return f"its process crashed ({signal.Signals(-code).name})" + (f"; its last words: {words}" if words else "")
+    return words or f"its process ended with exit code {code} and without a word"
+
+
+def _last_words(folder: Path) -> str:
+    with (folder / "printed").open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
+        lines = file.read().decode("utf-8", "replace").splitlines()
+    return ([line for line in lines if line.strip()] or [""])[-1][:500]
 
 
 def _check_sample(archive: Path, report: dict[str, Any], label: str | None) -> None:

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 from ts.context import RequestProcessor
 from ts.metrics.metric_cache_yaml_impl import MetricsCacheYamlImpl
@@ -87,7 +91,9 @@ def sample_pair(service: Service, request: bytes) -> Pairs:
 
 def main(folder: Path, metrics_config: str) -> None:
     """Load, ask, and write down what came."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     service = load(folder / "archive", metrics_config)
+    loaded = taken()
     sample = (folder / "sample").read_bytes()
     held_out = [path.read_bytes() for path in sorted((folder / "held_out").iterdir())]
     report = {
@@ -95,10 +101,33 @@ def main(folder: Path, metrics_config: str) -> None:
         "refused": ask(service, [NO_INPUT])[0],
         "held_out": [answer for at in range(0, len(held_out), BATCH) for answer in ask(service, held_out[at : at + BATCH])],
         "description": description(service),
+        "load": loaded,
+        "files": files_in_use(),
     }
     if (folder / "inputs.pt").exists():
         torch.save(sample_pair(service, sample) + network_pairs(service, folder), folder / "outputs.pt")
     (folder / "report.json").write_text(json.dumps(report), encoding="utf-8")
+
+
+def taken() -> dict[str, float]:
+    """Seconds since this process began, and the bytes of memory that it takes: all, and what no other process shares."""
+    process = psutil.Process()
+    memory = process.memory_full_info()
+    seconds = round(time.time() - process.create_time(), 2)
+    return {"seconds": seconds, "memory_bytes": memory.rss, "own_memory_bytes": memory.uss}
+
+
+def files_in_use() -> list[str]:
+    """The files of modules that were imported and of libraries that were loaded."""
+    modules = {str(file) for module in list(sys.modules.values()) if (file := getattr(module, "__file__", None))}
+    regions = psutil.Process().memory_maps() if hasattr(psutil.Process, "memory_maps") else []  # not on macOS
+    return sorted(modules | {region.path for region in regions if region.path.startswith("/")})
+
+
+def _end_with_parent() -> None:
+    """Our standard input is a pipe to the build: it ends with it, however that happens."""
+    os.read(sys.stdin.fileno(), 1)
+    os._exit(1)
 
 
 def _run(runtime: Any, inputs: tuple[torch.Tensor, ...]) -> Any:

@@ -154,6 +154,13 @@ class Sample(Strict):
     label: str | None = None
 
 
+class WeightsSpec(Strict):
+    """Whose weights a model carries, for the index and the bill of materials; torchvision's are known."""
+
+    licence: str | None = Field(None, description="an SPDX expression, as Apache-2.0, or a name")
+    origin: str | None = Field(None, description="an address, or from which data they were trained")
+
+
 class Serving(Strict):
     """How a version is served unless the deployment says otherwise."""
 
@@ -183,6 +190,7 @@ class Spec(Strict):
     files: list[str] = Field(
         default_factory=list, description="files that the handler reads: beside model.yaml, or package:path in an installed one"
     )
+    weights: WeightsSpec = WeightsSpec()
     sample: Sample | None = Field(None, description="left out where the network has an example_input_array (tensor_model alone)")
     tolerance: PositiveFloat = Field(1e-4, description="largest difference allowed between the exported and the eager network")
     serving: Serving = Serving()
