@@ -144,7 +144,7 @@ def orphans(store: Store, index: list[Built], told: Told | None) -> Iterator[Fin
         yield Finding("leftover", str(path.relative_to(store.folder)), "a build that was interrupted left it", remedy)
     weights = {text for one in index for text in (one.entry.weights.name, one.entry.weights.sha256)}
     for path in _files(store.weights):
-        if path.name not in weights and told and file_digest(path, told) not in weights:
+        if path.name not in weights and told and (path.is_dir() or file_digest(path, told) not in weights):
             yield Finding("unused", f"weights/{path.name}", "no archive was built with it", "delete it, or build its model")
 
 

@@ -111,6 +111,12 @@ def leave(store: Store) -> None:
     (store.weights / "a.7.partial").touch()
 
 
+def more_weights(store: Store) -> None:
+    """A file and a folder that nothing uses."""
+    (store.weights / "old-123.pt").write_bytes(b"x")
+    (store.weights / "tmp").mkdir()
+
+
 DAMAGES: dict[str, tuple[Change, list[tuple[str, str]], str]] = {
     "one-byte": (
         lambda store: damage(store, lambda content: content[:99] + bytes([content[99] ^ 1]) + content[100:]),
@@ -159,8 +165,8 @@ DAMAGES: dict[str, tuple[Change, list[tuple[str, str]], str]] = {
         "--adopt FILE",
     ),
     "unused-weights": (
-        lambda store: (store.weights / "old-123.pt").write_bytes(b"x"),
-        [("unused", "weights/old-123.pt")],
+        more_weights,
+        [("unused", "weights/old-123.pt"), ("unused", "weights/tmp")],
         "no archive was built with it",
     ),
     "leftovers": (

@@ -18,10 +18,11 @@ import torch
 from documents import Command, commands
 from pictures import plain
 from scripts_of_ours import Ended, run_script
-from servers import Serving, eventually
+from servers import READY, Serving, eventually, serving
 from torch import nn
 
 from marina import paths
+from marina.serving.free_ports import free_ports
 from marina.store.index import find_entry, record
 
 NAMES = ("dog", "tabby", "lynx", "fox", "wolf")
@@ -84,14 +85,20 @@ def typed(command: Command, folder: Path, own: Serving) -> str:
     return done.stdout
 
 
-def test_an_archive_of_the_official_archiver_is_adopted_and_served(own: Serving, cats: Path) -> None:
-    """As docs/store.md says it: checked, adopted, registered by our script, and right; what it cannot say is unknown."""
+@pytest.fixture(scope="module")
+def adopted(own: Serving, cats: Path) -> Path:
+    """The folder of cats.mar, after it was adopted as docs/store.md says it."""
     for command in STORE.values():
         printed = typed(command, cats, own)
         assert command.printed(printed), printed
+    return cats
+
+
+def test_an_archive_of_the_official_archiver_is_adopted_and_served(own: Serving, adopted: Path) -> None:
+    """Registered by our script, and right; what its handler cannot say is unknown."""
     try:
         assert register_model(own, "register", "cats", "1.0").code == 0
-        answer = own.ask("/predictions/cats", (cats / "cat.jpg").read_bytes()).json()
+        answer = own.ask("/predictions/cats", (adopted / "cat.jpg").read_bytes()).json()
         assert max(answer, key=answer.get) == "tabby"
         assert listed(own, "cats")["store"] == "unknown"
         assert json.loads(register_model(own, "describe", "cats", "1.0").out)["is_what_the_store_has"] is None
@@ -99,11 +106,21 @@ def test_an_archive_of_the_official_archiver_is_adopted_and_served(own: Serving,
         assert register_model(own, "unregister", "cats", "1.0").code == 0
 
 
-def test_a_wrong_answer_of_the_server_takes_the_version_back(own: Serving, cats: Path) -> None:
+def test_an_adopted_archive_is_deployed_like_any_other(own: Serving, adopted: Path, tmp_path: Path) -> None:
+    """config/deployment.yaml names it; it has no spec, and needs none."""
+    deployment = tmp_path / "deployment.yaml"
+    deployment.write_text('models: {cats: {default: "1.0", versions: {"1.0": {}}}}')
+    built = run_script("build_mar", "--deployed", "--deployment", deployment, "--store", own.store.folder)
+    assert built.code == 0, built.err
+    with serving(free_ports(), own.store, tmp_path / "server", "--deployment", deployment) as started:
+        started.wait_for_output(READY)
+        assert f"/predictions/cats -T {own.store.samples / 'cats-1.0.jpg'}" in started.output
+        assert "tabby" in started.ask("/predictions/cats", (adopted / "cat.jpg").read_bytes()).json()
+
+
+@pytest.mark.usefixtures("adopted")
+def test_a_wrong_answer_of_the_server_takes_the_version_back(own: Serving) -> None:
     """READY is not enough: the sample is asked of the server, and its answer compared."""
-    picture = cats / "cat.jpg"
-    done = run_script("check_store", "--store", own.store.folder, "--adopt", cats / "cats.mar", "--sample", picture, "--replace")
-    assert done.code == 0, done.err
     entry = find_entry(own.store, "cats", "1.0")
     expected = entry.sample.model_copy(update={"label": "lynx"})
     record(own.store, "cats", "1.0", entry.model_copy(update={"sample": expected}))
@@ -112,7 +129,6 @@ def test_a_wrong_answer_of_the_server_takes_the_version_back(own: Serving, cats:
     assert requests.get(own.url("/models/cats", "management"), timeout=30).status_code == 404
     (own.store.samples / entry.sample.request).unlink()
     assert "the sample of cats-1.0.mar: adopt cats.mar again" in register_model(own, "register", "cats", "1.0").error
-    record(own.store, "cats", "1.0", entry)
 
 
 @pytest.fixture
