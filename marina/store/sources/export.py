@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import torch
 from torch import nn
 from torch.export import ExportedProgram
+from torch.jit._trace import TracerWarning
 
 from marina.digests import file_digest
 from marina.errors import UsageError
@@ -29,10 +31,14 @@ class Program(nn.Module):
         super().__init__()
         self.program = program
         self.network = program.module()
+        for part in self.modules():
+            part.training = False  # which torch.jit asks for, and a program lets nobody set by eval()
 
     def forward(self, *inputs: torch.Tensor) -> Any:
         """What the program makes of the inputs."""
-        return self.network(*inputs)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", TracerWarning)  # a trace leaves out the program's checks of sizes, and no more
+            return self.network(*inputs)
 
     def train(self, mode: bool = True) -> Program:
         """Nothing: a program cannot change its mode."""

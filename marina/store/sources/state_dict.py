@@ -88,12 +88,15 @@ def state_of(content: Any, where: str, prefix: str | None) -> State:
     """
     if _is_state(content):
         return _without(prefix, dict(content), where)
-    held = {str(key): dict(value) for key, value in content.items() if _is_state(value)} if isinstance(content, Mapping) else {}
+    every = content if isinstance(content, Mapping) else {}
+    held = {str(key): dict(value) for key, value in every.items() if _is_state(value)}
+    if LIGHTNING in every:
+        held = {"state_dict": held["state_dict"]} if "state_dict" in held else {}
     named = [key for key in held if (prefix or "").startswith(f"{key}.")]
     if named:
         return _without(str(prefix)[len(named[0]) + 1 :], held[named[0]], where)
-    if len(held) == 1 or (LIGHTNING in content and "state_dict" in held if held else False):
-        return _without(prefix, held.get("state_dict") or next(iter(held.values())), where)
+    if len(held) == 1:
+        return _without(prefix, next(iter(held.values())), where)
     if held:
         several = f"holds {len(held)} state dicts ({', '.join(held)})"
         raise UsageError(f"{where}: {several}: choose one by 'prefix: {next(iter(held))}.' in its source")
