@@ -13,7 +13,7 @@ from marina.console import err, out, run
 from marina.errors import MarinaError, UsageError
 from marina.paths import Store
 from marina.serving.deployment import read_deployment
-from marina.store.build import PREFLIGHT_TIMEOUT_S, Order, adopted_entry
+from marina.store.build import PREFLIGHT_TIMEOUT_S, Order, entry_without_spec
 from marina.store.crew import Outcome, carry_out_all
 from marina.store.spec import FILE_NAME, SpecFile, find_spec
 
@@ -90,11 +90,11 @@ def _asked(options: argparse.Namespace) -> list[Order]:
 
 
 def _deployed(options: argparse.Namespace) -> list[Order]:
-    """The versions that are deployed, each once; what was adopted is never built."""
+    """The versions that are deployed, each once; what was adopted, or pulled without its spec, is not built."""
     wanted = read_deployment(options.deployment).versions()
     found = dict.fromkeys((version.spec or version.built_as, version.name) for version in wanted)
     store = Store(options.store.resolve())
-    own = [(name, version) for name, version in found if not adopted_entry(name, version, store)]
+    own = [(name, version) for name, version in found if not entry_without_spec(name, version, store)]
     return [_order(find_spec(name), version, options) for name, version in own]
 
 

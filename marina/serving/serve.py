@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import signal
 import threading
 import time
@@ -26,9 +27,10 @@ from marina.serving.process import TorchServe
 from marina.serving.properties import effective_properties
 from marina.serving.service import Server, bring_into_service
 from marina.serving.watch import Watch
-from marina.store.build import adopted_entry, ensure
+from marina.store.build import ensure, entry_without_spec
 from marina.store.index import Entry, verified_archive
-from marina.store.spec import find_spec
+from marina.store.samples import sample_of_entry
+from marina.store.spec import find_spec, spec_path
 
 START_SECONDS = 90
 LOOK_SECONDS = 1.0
@@ -90,8 +92,8 @@ def _built(plan: Plan) -> dict[Wanted, Entry]:
 
 
 def _entry(plan: Plan, wanted: Wanted) -> Entry:
-    adopted = None if wanted.spec else adopted_entry(wanted.built_as, wanted.name, plan.store)
-    return adopted or ensure(find_spec(wanted.spec or wanted.built_as), wanted.name, plan.store)
+    taken = None if wanted.spec else entry_without_spec(wanted.built_as, wanted.name, plan.store)
+    return taken or ensure(find_spec(wanted.spec or wanted.built_as), wanted.name, plan.store)
 
 
 def _properties(plan: Plan) -> str:
@@ -184,11 +186,13 @@ def _show(plan: Plan, entries: dict[Wanted, Entry]) -> None:
     )
 
 
-def _sample_path(plan: Plan, wanted: Wanted, entry: Entry) -> Path:
-    if entry.is_adopted:
-        return plan.store.samples / entry.sample.request
-    found = find_spec(wanted.spec or wanted.built_as)
-    if found.spec.sample is None:
-        return Path("REQUEST.json")  # the archive's was made of the network's own example
-    path = found.beside(found.spec.sample.request)
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+def _sample_path(plan: Plan, wanted: Wanted, entry: Entry) -> str:
+    """The sample beside the spec; where there is none, the one that the archive is tried with, put beside the logs."""
+    known = wanted.spec is not None or (spec_path(wanted.built_as).is_file() and not entry.is_adopted)
+    found = find_spec(wanted.spec or wanted.built_as) if known else None
+    if found and found.spec.sample:
+        path = found.beside(found.spec.sample.request)
+    else:
+        path = plan.logs / f"{wanted.model}-{wanted.name}-{Path(entry.sample.request).name}"
+        path.write_bytes(sample_of_entry(plan.store, entry)[0])
+    return shlex.quote(str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path))

@@ -20,7 +20,7 @@ from marina.store.bill import drop_old_bills, write_bill
 from marina.store.index import Entry, read_index, record
 from marina.store.inputs import built_with, inputs_digest, is_stale
 from marina.store.provenance import origin_of, with_origin
-from marina.store.spec import Sample, SpecFile
+from marina.store.spec import Sample, SpecFile, spec_path
 from marina.store.workshop import alone, bench
 
 if TYPE_CHECKING:  # at run time these would import torch, which takes seconds
@@ -74,10 +74,10 @@ def is_current(found: SpecFile, version: str, store: Store) -> bool:
     return archive.is_file() and file_digest(archive) == entry.sha256
 
 
-def adopted_entry(model: str, version: str, store: Store) -> Entry | None:
-    """The entry of an archive that was built elsewhere: it has no spec, and is never built here."""
+def entry_without_spec(model: str, version: str, store: Store) -> Entry | None:
+    """The entry of a version that no spec here is of, as it was adopted or pulled: its archive is taken as it is."""
     entry = read_index(store).models.get(model, {}).get(version)
-    return entry if entry and entry.is_adopted else None
+    return entry if entry and (entry.is_adopted or not spec_path(model).is_file()) else None
 
 
 def unchanged(order: Order, store: Store) -> Entry | None:

@@ -447,6 +447,23 @@ def test_a_note_is_made_of_what_was_compiled_for_a_processor(pull: Script, pushe
     assert "brightness 1: is compiled for the processor that built it" in pull(pushed).err
 
 
+def test_building_the_deployment_takes_what_was_pulled(
+    pull: Script, pushed: Path, other: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What has no spec here is left as it came; where it was not pulled either, the spec is what is missing."""
+    deployment = tmp_path / "deployment.yaml"
+    deployment.write_text('models: {brightness: {default: "1", versions: {"1": {}, "2": {workers: 2}}}}')
+    building = ("build_mar", "--deployed", "--deployment", deployment, "--store", other.folder)
+    assert call_script(capsys, *building).error.startswith("no spec 'brightness'")
+    assert pull(pushed, "brightness").code == 0
+    before = other.index.read_bytes()
+    done = call_script(capsys, *building)
+    assert (done.code, done.err) == (0, "")
+    assert other.index.read_bytes() == before
+    deployment.write_text('models: {brightness: {default: "3", versions: {"3": {}}}}')
+    assert call_script(capsys, *building).error.startswith("no spec 'brightness'")
+
+
 def test_a_document_is_the_same_whoever_reads_it(store: Store) -> None:
     """What is signed is one text, whatever order or spaces a document has."""
     entry: Entry = find_entry(store, "brightness", "1")
