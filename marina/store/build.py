@@ -158,6 +158,7 @@ def build(order: Order, store: Store, tell: Tell) -> Entry:
         (folder / "export").mkdir()
         staged = sources.with_sample(found, network, folder / "export")
         tell(f"export to {wanted.runtime}")
+        placeless.forget_earlier_exports()
         exported = exporters.export_network(network, wanted, found.spec.tensors, folder / "export")
         placeless.forget_place(exported)
         made = folder / archive.archive_name(found.spec.name, version)

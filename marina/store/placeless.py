@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import onnx
+import torch
 from torch._inductor.runtime.cache_dir_utils import default_cache_dir
 
 from marina import paths
@@ -43,6 +44,13 @@ def forget_place(exported: Exported) -> None:
         _clean_onnx(path)
     elif zipfile.is_zipfile(path):
         _clean_torch(path)
+
+
+def forget_earlier_exports() -> None:
+    """Let torch.jit number a network's classes as in a process that exported no other before."""
+    torch._C._jit_clear_class_registry()
+    torch.jit._recursive.concrete_type_store = torch.jit._recursive.ConcreteTypeStore()
+    torch.jit._state._clear_class_state()
 
 
 def places() -> list[bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import io
+import linecache
 import os
 import re
 import shutil
@@ -21,6 +22,8 @@ from models import write_model
 
 from marina import paths
 from marina.paths import Store
+from marina.store import placeless
+from marina.store.exporters import Exported
 
 NETWORK = """
 import torch
@@ -124,3 +127,23 @@ def test_no_archive_tells_where_it_was_built(way: str, clones: list[Store]) -> N
     for name, content in members((store.archives / f"brightness-{way}.mar").read_bytes()):
         found = pattern.search(content)
         assert found is None, f"{name}: {found and found[0]!r}"
+
+
+@pytest.mark.parametrize("script", [False, True], ids=["traced", "scripted"])
+def test_what_was_exported_before_leaves_no_mark(script: bool, tmp_path: Path) -> None:
+    """torch.jit numbers classes in the order in which a process sees them; a file does not tell how many there were."""
+    namespace: dict[str, Any] = {"__name__": "network"}
+    linecache.cache["<ours>"] = (len(NETWORK), None, NETWORK.splitlines(keepends=True), "<ours>")  # torch.jit.script reads it
+    exec(compile(NETWORK, "<ours>", "exec"), namespace)  # noqa: S102 - ours
+    torch.manual_seed(1)
+    module = namespace["Convolution"]().eval()
+    contents = []
+    for number in range(2):
+        placeless.forget_earlier_exports()
+        exported = Exported(tmp_path / str(number), "model.pt")
+        exported.folder.mkdir()
+        made = torch.jit.script(module) if script else torch.jit.trace(module, torch.zeros(1, 1, 4, 4))
+        torch.jit.save(made, str(exported.folder / "model.pt"))
+        placeless.forget_place(exported)
+        contents.append((exported.folder / "model.pt").read_bytes())
+    assert contents[0] == contents[1]
