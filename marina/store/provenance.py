@@ -32,7 +32,8 @@ def commit_of(found: SpecFile) -> tuple[str | None, bool | None]:
     commit = _git(found.folder, "rev-parse", "--verify", "HEAD")
     if commit is None:
         return None, None
-    changes = [_git(path.parent, "status", "--porcelain", "--", path.name) for path in (found.folder, found.handler)]
+    places = (found.folder, "."), (found.handler.parent, found.handler.name)
+    changes = [_git(folder, "status", "--porcelain", "--", name) for folder, name in places]
     return commit, any(changes)
 
 
