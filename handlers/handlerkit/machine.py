@@ -12,6 +12,7 @@ import torch
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
 CPUINFO = Path("/proc/cpuinfo")
 COMPILED_FOR = re.compile(r"sse|ssse|avx|amx|fma|f16c|bmi|popcnt|abm|movbe|aes|vaes|pclmul|vpclmul|sha|gfni|adx|asimd|sve|sme")
+BF16 = {"avx512_bf16", "amx_bf16", "avx_ne_convert", "bf16"}  # the last is ARM's
 
 
 def device(gpu_id: int | None, wanted: str | None = None) -> torch.device:
@@ -50,7 +51,7 @@ def check_bf16(where: torch.device) -> None:
     Raises:
         ValueError: this machine has no instructions for it.
     """
-    able = torch.cuda.is_bf16_supported() if where.type == "cuda" else torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    able = torch.cuda.is_bf16_supported() if where.type == "cuda" else _computes_bf16()
     if not able:
         raise ValueError(f"precision bf16: this machine's {where.type} has no instructions for it; build with precision fp32")
 
@@ -64,13 +65,25 @@ def check_processor(needed: Path) -> None:
     Raises:
         ValueError: this machine lacks some.
     """
-    found = re.search(r"^(?:flags|Features)\s*:(.*)$", CPUINFO.read_text(), re.MULTILINE) if CPUINFO.exists() else None
+    found = _instructions()
     if found is None:
         return
-    missing = sorted({name for name in needed.read_text().split() if COMPILED_FOR.match(name)} - set(found[1].split()))
+    missing = sorted({name for name in needed.read_text().split() if COMPILED_FOR.match(name)} - found)
     if missing:
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
         has = f"{', '.join(missing[:3])}{more}"
         raise ValueError(
             f"the network was compiled for a processor with {has}, which this one has not: build it for this machine"
         )
+
+
+def _computes_bf16() -> bool:
+    """Whether torch may use bfloat16, and the processor has instructions for it: torch alone says so of AVX-512 without any."""
+    found = _instructions()
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) and (found is None or not BF16.isdisjoint(found))
+
+
+def _instructions() -> set[str] | None:
+    """The sets of instructions of this processor as Linux names them; None where it does not say."""
+    found = re.search(r"^(?:flags|Features)\s*:(.*)$", CPUINFO.read_text(), re.MULTILINE) if CPUINFO.exists() else None
+    return set(found[1].split()) if found else None

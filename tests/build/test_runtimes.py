@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,11 +13,12 @@ import pytest
 import torch
 from loading import load_in_a_process, unpacked
 from models import NETWORK, SPEC, write_model
-from scripts_of_ours import Ended, call_script
+from scripts_of_ours import Ended, call_script, run_script
 from workers import Worker, config, image_classifier, traced
 
 from marina.paths import Store
 from marina.store.exporters import RUNTIMES
+from marina.store.exporters.aotinductor import CPUINFO
 from marina.store.index import read_index
 
 CONVOLUTION = """
@@ -158,17 +160,53 @@ def test_what_a_runtime_cannot_do_is_one_line(
     assert message in (done.error if message else "")
 
 
-@pytest.mark.parametrize("runtime", ["eager", "openvino", "torchscript"])
+BF16 = ("eager", "torchscript", "export", "aotinductor", "openvino")
+
+
+def _instructions() -> str:
+    return CPUINFO.read_text() if CPUINFO.exists() else ""
+
+
+@pytest.mark.parametrize("runtime", BF16)
 def test_bf16_is_used_where_the_machine_computes_it_and_refused_where_not(
     runtime: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """No silent emulation, which is slower than fp32: the load fails, and the build says so."""
-    model = write_model(tmp_path / "model", versions=versions(runtime=runtime, precision="bf16", tolerance=0.05))
-    done = _build(capsys, model, tmp_path)
-    if torch.ops.mkldnn._is_mkldnn_bf16_supported():
-        assert done.code == 0
+    model = write_model(
+        tmp_path / "model",
+        {"network.py": CONVOLUTION},
+        versions=versions(runtime=runtime, precision="bf16", tolerance=0.05),
+        **COLOUR,
+    )
+    done = call_script(capsys, "build_mar", model, "--store", tmp_path / "store", "--random-weights")
+    if re.search(r"avx512_bf16|amx_bf16|avx_ne_convert|\bbf16", _instructions()):
+        assert done.code == 0, done.err
+        found = read_index(Store(tmp_path / "store")).models["brightness"]["1"]
+        assert 1e-5 < found.parity.largest_difference < 0.05  # not fp32 under another name
     else:
-        assert "precision bf16: this machine's cpu has no instructions for it; build with precision fp32" in done.error
+        assert REFUSED in done.error
+
+
+REFUSED = "precision bf16: this machine's cpu has no instructions for it; build with precision fp32"
+
+
+def test_bf16_is_refused_by_a_processor_without_it(tmp_path: Path) -> None:
+    """As one with AVX2 alone, which oneDNN is told to be; the archive is not built, and the reason is one line."""
+    model = write_model(tmp_path / "model", versions=versions(runtime="eager", precision="bf16"))
+    done = run_script("build_mar", model, "--store", tmp_path / "store", environment={"ONEDNN_MAX_CPU_ISA": "AVX2"})
+    assert done.error == f"brightness-1.mar does not load: ValueError: {REFUSED}"
+    assert not list((tmp_path / "store" / "archives").iterdir())
+
+
+def test_avx512_alone_does_not_compute_bf16(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of every AVX-512 torch says that it does bf16, and emulates it; the processor's own list of instructions is believed."""
+    from handlerkit import machine
+
+    listed = tmp_path / "cpuinfo"
+    monkeypatch.setattr(machine, "CPUINFO", listed)
+    listed.write_text("processor : 0\nflags : fpu avx2 avx512f avx512bw avx512vl avx512_vnni\n")
+    with pytest.raises(ValueError, match=REFUSED):
+        machine.check_bf16(torch.device("cpu"))
 
 
 def test_threads_are_divided_by_workers(tmp_path: Path) -> None:
