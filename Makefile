@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup setup-test build serve test cells check-sources kill-builds lint lock clean
+.PHONY: help setup setup-test build serve test cells check-sources kill-builds formats schema lint lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-13s %s\n", $$1, $$2}'
@@ -38,6 +38,12 @@ lint: setup-test  ## check style and types
 lock:  ## lock requirements/*.in anew (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" requirements/serve.in -o requirements/serve.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" requirements/test.in -o requirements/test.txt
+
+schema: setup  ## write model_store/model.schema.json anew, by which editors check model.yaml
+	@$(BIN)/python -m marina.store.schema
+
+formats: setup-test  ## build ResNet-18 and VGG16 in every format, and print the table of docs/formats.md (some 30 minutes)
+	@$(BIN)/python benchmarks/formats.py
 
 clean:  ## remove the environment and everything that was built
 	rm -rf $(VENV) model_store/archives model_store/sboms model_store/weights model_store/samples model_store/index.json logs

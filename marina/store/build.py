@@ -17,13 +17,15 @@ from marina.digests import digest_of, file_digest
 from marina.errors import MarinaError
 from marina.paths import Store
 from marina.store.bill import drop_old_bills, write_bill
-from marina.store.index import Entry, read_index, record
+from marina.store.index import Entry, Int8, Parity, read_index, record
 from marina.store.inputs import built_with, inputs_digest, is_stale
 from marina.store.provenance import origin_of, with_origin
 from marina.store.spec import Sample, SpecFile, spec_path
 from marina.store.workshop import alone, bench
 
 if TYPE_CHECKING:  # at run time these would import torch, which takes seconds
+    from marina.store.exporters import Exported
+    from marina.store.preflight import Tried
     from marina.store.sources import Network
 
 PREFLIGHT_TIMEOUT_S = 900.0  # for all that preflight asks, held-out requests included
@@ -148,50 +150,88 @@ def build(order: Order, store: Store, tell: Tell) -> Entry:
         UsageError: the spec, or what it names, is wrong.
         MarinaError: a step failed; the message says which and why.
     """
-    from marina.store import archive, exporters, parity, placeless, preflight, sources  # these import torch
-
     found, version, began = order.found, order.version, time.monotonic()
-    wanted = found.version(version)
     with bench(store) as folder, _full_disk(store):
-        tell("network")
-        network = _load_network(order, store, tell)
-        (folder / "export").mkdir()
-        staged = sources.with_sample(found, network, folder / "export")
-        tell(f"export to {wanted.runtime}")
-        placeless.forget_earlier_exports()
-        exported = exporters.export_network(network, wanted, found.spec.tensors, folder / "export")
-        placeless.forget_place(exported)
-        made = folder / archive.archive_name(found.spec.name, version)
-        archive.write_archive(staged, version, exported, network.labels, made)
-        tell("preflight, as a worker would")
-        random = network.weights.source == "random"
-        held_out = None if random else sources.held_out(found)
-        inputs = exporters.generated_inputs(found.spec.tensors)
-        tried = preflight.try_archive(made, inputs, held_out, random, order.preflight_timeout_s, folder)
-        compared = parity.compare(network, tried.pairs, wanted.tolerance or found.spec.tolerance)
-        entry = Entry(
-            archive=made.name,
-            sha256=file_digest(made),
-            size_bytes=made.stat().st_size,
-            network_bytes=(exported.folder / exported.serialized_file).stat().st_size,
-            content_sha256=tried.content_sha256,
-            inputs_sha256=inputs_digest(found, version),
-            spec=_shown(found),
-            runtime=wanted.runtime,
-            precision=wanted.precision,
-            weights=with_origin(network.weights, found, version),
-            parity=compared,
-            accuracy=tried.accuracy,
-            load=tried.load,
-            sample=found.spec.sample or Sample(request=sources.SAMPLE),
-            serving=found.spec.serving,
-            built_with=built_with(found, version),
-            origin=origin_of(found, time.monotonic() - began),
-        )
-        entry = write_bill(store, found.spec.name, version, entry, tried.files)
-        record(store, found.spec.name, version, entry, made)
+        made = _make(order, store, tell, folder)
+        entry = _entry(order, made, time.monotonic() - began)
+        entry = write_bill(store, found.spec.name, version, entry, made.tried.files)
+        record(store, found.spec.name, version, entry, made.archive)
     drop_old_bills(store, found.spec.name, version, entry)
     return entry
+
+
+@dataclass(frozen=True)
+class _Made:
+    """What the steps of a build left: the archive, what it is of, and what it did when it was tried."""
+
+    archive: Path
+    network: Network
+    exported: Exported
+    tried: Tried
+    parity: Parity
+    int8: Int8 | None
+
+
+def _make(order: Order, store: Store, tell: Tell, folder: Path) -> _Made:
+    """Make the archive in a folder, try it, and compare it."""
+    from marina.store import archive, exporters, int8, parity, placeless, preflight, sources  # these import torch
+
+    found, version, wanted = order.found, order.version, order.found.version(order.version)
+    exporters.check_version(wanted)
+    requests = int8.requests_of(found, version)
+    tell("network")
+    network = _load_network(order, store, tell)
+    random = network.weights.source == "random"
+    held_out = None if random else sources.held_out(found)
+    (folder / "export").mkdir()
+    staged = sources.with_sample(found, network, folder / "export")
+    if wanted.precision == "int8":
+        tell("calibration")
+    calibration = int8.calibrate(staged, version, network, requests, held_out)
+    tell(f"export to {wanted.runtime}")
+    placeless.forget_earlier_exports()
+    calibrated_on = calibration.inputs if calibration else ()
+    exported = exporters.export_network(network, wanted, found.spec.tensors, folder / "export", calibrated_on)
+    placeless.forget_place(exported)
+    for warning in exported.warnings:
+        step(f"{order.name}: warning: {warning}")
+    made = folder / archive.archive_name(found.spec.name, version)
+    archive.write_archive(staged, version, exported, network.labels, made)
+    tell("preflight, as a worker would")
+    inputs = exporters.generated_inputs(found.spec.tensors) + (int8.more_inputs(found, calibration) if calibration else [])
+    asked = calibration.requests if calibration else ()
+    tried = preflight.try_archive(made, inputs, held_out, random, order.preflight_timeout_s, folder, asked)
+    largest = wanted.tolerance or (None if calibration else found.spec.tolerance)
+    compared = parity.compare(network, tried.read or tried.pairs, largest, exported.warnings)
+    cost = int8.measure(found, network, calibration, tried) if calibration else None
+    return _Made(made, network, exported, tried, compared, cost)
+
+
+def _entry(order: Order, made: _Made, seconds: float) -> Entry:
+    from marina.store.sources import SAMPLE
+
+    found, version, wanted = order.found, order.version, order.found.version(order.version)
+    return Entry(
+        archive=made.archive.name,
+        sha256=file_digest(made.archive),
+        size_bytes=made.archive.stat().st_size,
+        network_bytes=(made.exported.folder / made.exported.serialized_file).stat().st_size,
+        content_sha256=made.tried.content_sha256,
+        inputs_sha256=inputs_digest(found, version),
+        spec=_shown(found),
+        runtime=wanted.runtime,
+        precision=wanted.precision,
+        weights=with_origin(made.network.weights, found, version),
+        parity=made.parity,
+        accuracy=made.tried.accuracy,
+        int8=made.int8,
+        warnings=list(made.exported.warnings),
+        load=made.tried.load,
+        sample=found.spec.sample or Sample(request=SAMPLE),
+        serving=found.spec.serving,
+        built_with=built_with(found, version),
+        origin=origin_of(found, seconds),
+    )
 
 
 def saying(name: str) -> Tell:

@@ -42,10 +42,13 @@ class Weights(Record):
 
 
 class Parity(Record):
-    """How far the exported network is from the eager one: largest absolute difference of outputs."""
+    """How far the exported network is from the eager one: largest absolute difference of outputs.
+
+    In int8 there is no tolerance, unless the version has one of its own: see ``Int8``.
+    """
 
     largest_difference: float
-    tolerance: float
+    tolerance: float | None
     compared_rows: int
 
 
@@ -94,6 +97,24 @@ class Bill(Record):
     sha256: str
 
 
+class Int8(Record):
+    """What 8 bits cost.
+
+    Attributes:
+        calibrated_on: number of requests.
+        agreement: share of ``compared`` inputs whose best class is the one of the eager network in fp32; None where the
+            network's output has no classes.
+        compared_on: held-out requests, calibration requests that were held back, or generated inputs.
+        accuracy_in_fp32: of an archive in fp32 on the same requests.
+    """
+
+    calibrated_on: int
+    agreement: float | None
+    compared: int
+    compared_on: Literal["held-out requests", "requests held back", "generated inputs"]
+    accuracy_in_fp32: Accuracy | None
+
+
 class Entry(Record):
     """One built archive, or an adopted one; what is None was not recorded, or only a build could know it."""
 
@@ -108,6 +129,8 @@ class Entry(Record):
     weights: Weights
     parity: Parity | None
     accuracy: Accuracy | None
+    int8: Int8 | None = None
+    warnings: list[str] = []
     sample: Sample
     serving: Serving
     built_with: dict[str, str]

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from marina.store.index import Accuracy, Load
 from marina.store.samples import best_label, sample_of
 from marina.store.sources import HeldOut
 
+Pairs = list[tuple[tuple[torch.Tensor, ...], Any]]
 WORKER = Path(__file__).with_name("preflight_worker.py")
 TIMEOUT_S = 900.0
 TAIL = 10_000  # bytes of what a worker printed, in which its last line is looked for
@@ -37,13 +39,15 @@ class Tried:
         accuracy: on held-out requests; None where there were none.
         load: what it took to load it.
         files: of modules and libraries that it used.
+        read: the network's inputs that the handler made of the requests to read, one row each, and its outputs.
     """
 
-    pairs: list[tuple[tuple[torch.Tensor, ...], Any]]
+    pairs: Pairs
     content_sha256: str
     accuracy: Accuracy | None
     load: Load
     files: list[str]
+    read: Pairs
 
 
 def try_archive(  # noqa: PLR0913, PLR0917 - builds and adoptions of archives ask for different parts
@@ -53,6 +57,7 @@ def try_archive(  # noqa: PLR0913, PLR0917 - builds and adoptions of archives as
     any_answer: bool = False,
     timeout_s: float = TIMEOUT_S,
     within: Path | None = None,
+    read: Sequence[bytes] = (),
 ) -> Tried:
     """Load an archive and ask it: its sample, a bad request, inputs of the network, held-out requests.
 
@@ -63,6 +68,7 @@ def try_archive(  # noqa: PLR0913, PLR0917 - builds and adoptions of archives as
         any_answer: whether the sample's label does not matter, since the weights are random.
         timeout_s: how long all this may take, in seconds.
         within: a folder to unpack it in; the system's temporary one if None.
+        read: requests whose way into and out of the network is wanted.
 
     Raises:
         MarinaError: it does not load (with the real reason), answers its sample wrongly, takes a bad request, or hangs.
@@ -70,13 +76,15 @@ def try_archive(  # noqa: PLR0913, PLR0917 - builds and adoptions of archives as
     with tempfile.TemporaryDirectory(prefix="marina-preflight-", dir=within) as name:
         folder = Path(name)
         request, label = sample_of(archive)
+        _write_requests(folder, request, held_out, read)
         torch.save(inputs, folder / "inputs.pt")
-        report = _asked(archive, folder, request, held_out, timeout_s)
+        report = _asked(archive, folder, timeout_s)
         _check_sample(archive, report, None if any_answer else label)
         _check_refusal(archive, report["refused"])
-        outputs = torch.load(folder / "outputs.pt", weights_only=True)
+        outputs, pairs = (torch.load(folder / name, weights_only=True) for name in ("outputs.pt", "read.pt"))
     accuracy = _accuracy(report["held_out"], held_out)
-    return Tried(outputs, report["description"]["content_sha256"], accuracy, Load(**report["load"]), report["files"])
+    digest = report["description"]["content_sha256"]
+    return Tried(outputs, digest, accuracy, Load(**report["load"]), report["files"], pairs)
 
 
 def ask_archive(archive: Path, request: bytes, timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
@@ -95,20 +103,22 @@ def ask_archive(archive: Path, request: bytes, timeout_s: float = TIMEOUT_S) -> 
         MarinaError: it does not load, or hangs; the message has the real reason.
     """
     with tempfile.TemporaryDirectory(prefix="marina-preflight-") as name:
-        return _asked(archive, Path(name), request, None, timeout_s)
+        folder = Path(name)
+        _write_requests(folder, request, None, ())
+        return _asked(archive, folder, timeout_s)
 
 
-def _asked(archive: Path, folder: Path, request: bytes, held_out: HeldOut | None, timeout_s: float) -> dict[str, Any]:
+def _asked(archive: Path, folder: Path, timeout_s: float) -> dict[str, Any]:
     unpack(archive, folder / "archive")
-    _write_requests(folder, request, held_out)
     return _run_worker(archive, folder, timeout_s)
 
 
-def _write_requests(folder: Path, sample: bytes, held_out: HeldOut | None) -> None:
+def _write_requests(folder: Path, sample: bytes, held_out: HeldOut | None, read: Sequence[bytes]) -> None:
     (folder / "sample").write_bytes(sample)
-    (folder / "held_out").mkdir()
-    for number, (request, _) in enumerate(held_out.requests if held_out else []):
-        (folder / "held_out" / f"{number:06}").write_bytes(request)
+    for name, requests in (("held_out", [request for request, _ in held_out.requests] if held_out else []), ("read", read)):
+        (folder / name).mkdir()
+        for number, request in enumerate(requests):
+            (folder / name / f"{number:06}").write_bytes(request)
 
 
 def _run_worker(archive: Path, folder: Path, timeout_s: float) -> dict[str, Any]:

@@ -89,6 +89,22 @@ def sample_pair(service: Service, request: bytes) -> Pairs:
     return [(tuple(one.cpu() for one in inputs), _run(handler.runtime, inputs))]
 
 
+def read_pairs(service: Service, requests: list[bytes]) -> Pairs:
+    """The network's inputs that the handler makes of requests, and its outputs.
+
+    Raises:
+        ValueError: the handler refuses one, or makes no tensors of it.
+    """
+    pairs: Pairs = []
+    for number, request in enumerate(requests):
+        if (answer := ask(service, [request])[0])["status"] != 200:
+            raise ValueError(f"request {number + 1} of {len(requests)} to calibrate or compare with is refused: {answer['body']}")
+        pairs += sample_pair(service, request)
+    if len(pairs) < len(requests):
+        raise ValueError("precision int8: the handler's preprocess gives no tensors, so that nothing can be calibrated")
+    return pairs
+
+
 def main(folder: Path, metrics_config: str) -> None:
     """Load, ask, and write down what came."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -106,6 +122,8 @@ def main(folder: Path, metrics_config: str) -> None:
     }
     if (folder / "inputs.pt").exists():
         torch.save(sample_pair(service, sample) + network_pairs(service, folder), folder / "outputs.pt")
+        asked = [path.read_bytes() for path in sorted((folder / "read").iterdir())]
+        torch.save(read_pairs(service, asked), folder / "read.pt")
     (folder / "report.json").write_text(json.dumps(report), encoding="utf-8")
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator, model_validator
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from marina import paths
 from marina.errors import UsageError
@@ -13,6 +14,7 @@ from marina.reading import Strict, nearest_of, read_yaml
 from marina.store.source_runtimes import check_runtime
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+VERSION = r"^[A-Za-z0-9._-]*[A-Za-z0-9][A-Za-z0-9._-]*$"
 METHOD = r"^[A-Za-z_]\w*$"
 FILE_NAME = "model.yaml"
 KINDS = ("network", "torchvision", "torchscript", "onnx", "export")  # of sources
@@ -97,18 +99,22 @@ class Source(Strict):
 class Version(Strict):
     """One version: its network, and how it is run."""
 
-    source: Source
-    runtime: Literal["eager", "torchscript", "export", "aotinductor", "onnx", "openvino"]
+    source: Source = Field(description="where its network comes from")
+    runtime: Literal["eager", "torchscript", "export", "aotinductor", "onnx", "openvino"] = Field(
+        description="how the network is run: docs/formats.md compares them"
+    )
     method: str = Field(
         "forward", pattern=METHOD, description="of the network, that is served; as a LightningModule's predict_step"
     )
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Literal["fp32", "bf16", "int8"] = Field(
+        "fp32", description="of its arithmetic; bf16 needs a processor with instructions for it, int8 is calibrated by the build"
+    )
     channels_last: bool = Field(False, description="lay images out with their channels last; faster on most CPUs")
     compile: bool = Field(False, description="with runtime eager: torch.compile, when a worker first runs it")
     script: bool = Field(False, description="with runtime torchscript: script the network, which keeps its branches and loops")
     threads: PositiveInt | None = Field(None, description="of one worker; the cores divided by its workers")
     device: Literal["cpu", "cuda"] | None = Field(None, description="what is assigned by TorchServe")
-    tolerance: PositiveFloat | None = Field(None, description="in place of the spec's")
+    tolerance: PositiveFloat | None = Field(None, description="in place of the spec's; precision int8 has none but this")
 
     @property
     def called(self) -> str:
@@ -125,8 +131,8 @@ class Version(Strict):
 class TensorSpec(Strict):
     """One input of a network, for one row."""
 
-    shape: list[PositiveInt]
-    dtype: Literal["float32", "int64", "uint8"] = "float32"
+    shape: list[PositiveInt] = Field(description="of one row, without the batch")
+    dtype: Literal["float32", "int64", "uint8"] = Field("float32", description="of its numbers")
     high: PositiveInt = Field(256, description="for whole numbers: examples are below it")
     free: list[NonNegativeInt] = Field(
         default_factory=list, description="positions in shape whose size may vary between requests; shape has an example"
@@ -143,15 +149,30 @@ class TensorSpec(Strict):
 class LimitsSpec(Strict):
     """How much one request may ask for."""
 
-    megabytes: PositiveFloat | None = None
-    rows: PositiveInt | None = None
+    megabytes: PositiveFloat | None = Field(None, description="of one request; more is refused with 413")
+    rows: PositiveInt | None = Field(None, description="of one request in KServe's envelopes; more is refused with 413")
+
+
+class Calibration(Strict):
+    """What the int8 versions are calibrated on, and how much they may lose."""
+
+    requests: str | None = Field(
+        None, description="folder, or pattern as images/*.png, of requests beside model.yaml; else calibration() of 'training'"
+    )
+    limit: PositiveInt = Field(300, description="most requests to calibrate on; more rarely help")
+    agreement: float = Field(
+        0.98, ge=0, le=1, description="least share of requests whose best class in int8 is the one in fp32; 0 asks for none"
+    )
+    accuracy_loss: NonNegativeFloat | None = Field(
+        None, description="most that the measured accuracy in int8 may be below the one in fp32"
+    )
 
 
 class Sample(Strict):
     """A request that every archive is tried with, and the label it must answer."""
 
-    request: str
-    label: str | None = None
+    request: str = Field(description="file beside model.yaml, sent as it is")
+    label: str | None = Field(None, description="of its best class; left out where no answer is known")
 
 
 class WeightsSpec(Strict):
@@ -164,20 +185,20 @@ class WeightsSpec(Strict):
 class Serving(Strict):
     """How a version is served unless the deployment says otherwise."""
 
-    workers: PositiveInt = 1
-    batch_size: PositiveInt = 1
-    max_batch_delay_ms: PositiveInt = 5
-    response_timeout_s: PositiveInt = 120
+    workers: PositiveInt = Field(1, description="processes that hold the network; the cores are divided among them")
+    batch_size: PositiveInt = Field(1, description="most requests that are answered together")
+    max_batch_delay_ms: PositiveInt = Field(5, description="how long a request waits for others, in milliseconds")
+    response_timeout_s: PositiveInt = Field(120, description="seconds until a worker that does not answer is started anew")
 
 
 class Spec(Strict):
     """A model: its versions, its handler and what both need."""
 
-    name: str = Field(pattern=NAME)
-    description: str
+    name: str = Field(pattern=NAME, description="of the model, as clients call it")
+    description: str = Field(description="one sentence: what the model does")
     handler: str = Field(description="name of a handler in handlers/, or a path of a Python file beside model.yaml")
-    options: dict[str, Any] = Field(default_factory=dict)
-    limits: LimitsSpec = LimitsSpec()
+    options: dict[str, Any] = Field(default_factory=dict, description="of the handler: docs/tasks.md lists them")
+    limits: LimitsSpec = Field(LimitsSpec(), description="how much one request may ask for")
     input: list[PositiveInt] | dict[str, TensorSpec] = Field(
         description="shape of the network's input for one row, as [channels, height, width]; or several inputs by name"
     )
@@ -190,17 +211,22 @@ class Spec(Strict):
     files: list[str] = Field(
         default_factory=list, description="files that the handler reads: beside model.yaml, or package:path in an installed one"
     )
-    weights: WeightsSpec = WeightsSpec()
-    sample: Sample | None = Field(None, description="left out where the network has an example_input_array (tensor_model alone)")
+    weights: WeightsSpec = Field(WeightsSpec(), description="whose weights they are")
+    sample: Sample | None = Field(
+        None,
+        description="a request that every archive is tried with; left out where the network has an example_input_array "
+        "(tensor_model alone)",
+    )
     tolerance: PositiveFloat = Field(1e-4, description="largest difference allowed between the exported and the eager network")
-    serving: Serving = Serving()
-    versions: dict[str, Version] = Field(min_length=1)
+    calibration: Calibration = Field(Calibration(), description="what int8 versions are calibrated on, and may lose")
+    serving: Serving = Field(Serving(), description="how versions are served unless config/deployment.yaml says otherwise")
+    versions: dict[str, Version] = Field(min_length=1, description="by name, in quotes")
 
     @field_validator("versions")
     @classmethod
     def _version_names(cls, versions: dict[str, Version]) -> dict[str, Version]:
         for name in versions:
-            if not name.replace(".", "").replace("-", "").replace("_", "").isalnum():
+            if not re.match(VERSION, name):
                 raise ValueError(f"the version '{name}' may have letters, digits, '.', '_' and '-' alone")
         return versions
 

@@ -82,7 +82,7 @@ def test_minilm_is_built_in_both_versions(store: Store) -> None:
         assert (one.accuracy.metric, one.accuracy.requests) == ("recall at 1", 200)
         assert one.accuracy.value > 0.8
         assert one.parity is not None
-        assert one.parity.largest_difference <= one.parity.tolerance == 1e-4
+        assert one.parity.largest_difference <= 1e-4 == one.parity.tolerance
 
 
 def test_the_embeddings_are_those_of_sentence_transformers(asked: dict[str, Any], reference: torch.Tensor) -> None:

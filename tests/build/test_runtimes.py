@@ -182,6 +182,7 @@ def test_bf16_is_used_where_the_machine_computes_it_and_refused_where_not(
     if re.search(r"avx512_bf16|amx_bf16|avx_ne_convert|\bbf16", _instructions()):
         assert done.code == 0, done.err
         found = read_index(Store(tmp_path / "store")).models["brightness"]["1"]
+        assert found.parity is not None
         assert 1e-5 < found.parity.largest_difference < 0.05  # not fp32 under another name
     else:
         assert REFUSED in done.error

@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol
 
 import torch
 
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["fp32", "bf16", "int8"]
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Setting:
         method: of the network, that is called; ``forward`` where nothing else is said.
         device: to run on.
         threads: to use on a CPU.
-        precision: of the network's own arithmetic; inputs and outputs stay float32.
+        precision: of the network's own arithmetic; inputs and outputs stay float32. An int8 network was made so by the build.
         channels_last: whether images are laid out with their channels last, which is faster on most CPUs.
         compile: whether ``torch.compile`` is used, in eager mode.
     """
@@ -81,6 +81,7 @@ RUNTIMES = {
     "onnx": "OnnxRuntime",
     "openvino": "OpenVinoRuntime",
 }
+INT8 = ("aotinductor", "onnx", "openvino")
 
 
 def load_runtime(name: str, setting: Setting) -> Runtime:
@@ -91,6 +92,8 @@ def load_runtime(name: str, setting: Setting) -> Runtime:
     """
     if name not in RUNTIMES:
         raise ValueError(f"unknown runtime '{name}'; there are: {', '.join(RUNTIMES)}")
+    if setting.precision == "int8" and name not in INT8:
+        raise ValueError(f"runtime {name}: no precision int8; there is for: {', '.join(INT8)}")
     module = importlib.import_module(f"handlerkit.runtimes.{name}")
     runtime: Runtime = getattr(module, RUNTIMES[name])(setting)
     return runtime

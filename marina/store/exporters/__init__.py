@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,6 +23,12 @@ DTYPES = {"float32": torch.float32, "int64": torch.int64, "uint8": torch.uint8}
 AT_LOAD = ("eager", "openvino")  # these bring the network to its precision when a worker loads it
 LAID_OUT = ("eager", "torchscript", "export", "aotinductor")  # these know torch's memory formats
 DRAWN = ("eager", "torchscript", "export", "aotinductor")  # these draw random numbers as torch does, after torch's seed
+INT8 = ("aotinductor", "onnx", "openvino")
+NO_INT8 = {
+    "eager": "a state dict and Python code have no place for the ranges that were measured",
+    "torchscript": "torch's quantization for it is deprecated",
+    "export": "its program would round to 8 bits and compute with 32, more slowly than without",
+}
 Inputs = tuple[torch.Tensor, ...]
 Free = tuple[tuple[int, ...], ...]  # for each input, its dimensions whose size may vary; 0, the rows, is always one
 
@@ -34,16 +41,27 @@ class Exported:
     serialized_file: str
     model_file: str | None = None
     extra_files: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()  # what the export may have lost, and where
 
 
-def export_network(network: Network, version: Version, tensors: dict[str, TensorSpec], folder: Path) -> Exported:
+def export_network(
+    network: Network, version: Version, tensors: dict[str, TensorSpec], folder: Path, calibration: Sequence[Inputs] = ()
+) -> Exported:
     """Export a network for a version's runtime into an empty folder.
 
+    Args:
+        network: with its weights, on the CPU.
+        version: says for which runtime and how.
+        tensors: the network's inputs.
+        folder: to write to.
+        calibration: with precision int8, inputs that the network will see, each of shape [rows, …].
+
     Raises:
-        UsageError: the runtime cannot do what the version asks.
+        UsageError: the runtime cannot do what the version asks, or a part of the network is not on the CPU.
         MarinaError: the network does not run on the spec's input, or the exporter refuses it.
     """
-    _check(version)
+    check_version(version)
+    check_place(network.module.cpu())
     module, example = _prepared(network.module, version, example_inputs(tensors, 2))
     free = tuple((0, *(position + 1 for position in spec.free)) for spec in tensors.values())
     exporter = importlib.import_module(f"marina.store.exporters.{version.runtime}")
@@ -52,8 +70,12 @@ def export_network(network: Network, version: Version, tensors: dict[str, Tensor
         with torch.no_grad():
             prepared = replace(network, module=module)
             _check_random(version, draws_random_numbers(prepared.served, example))
-            export = exporter.script if version.script else exporter.export
-            made: Exported = export(prepared, example, free, folder)
+            made: Exported
+            if version.precision == "int8":
+                made = exporter.quantize(prepared, example, free, folder, calibration)
+            else:
+                export = exporter.script if version.script else exporter.export
+                made = export(prepared, example, free, folder)
     except UsageError:
         raise
     except Exception as error:  # the network is the person's own code: anything can come out of it
@@ -98,8 +120,15 @@ def _example(spec: TensorSpec, rows: int, generator: torch.Generator) -> torch.T
     return torch.randint(0, spec.high, (rows, *spec.shape), generator=generator, dtype=DTYPES[spec.dtype])
 
 
-def _check(version: Version) -> None:
+def check_version(version: Version) -> None:
+    """See that a version's runtime can do what the version asks.
+
+    Raises:
+        UsageError: it cannot: the reason, and what can.
+    """
     runtime = version.runtime
+    if version.precision == "int8" and runtime in NO_INT8:
+        raise UsageError(f"runtime {runtime}: no int8: {NO_INT8[runtime]}; use one of {', '.join(INT8)}")
     if version.precision == "bf16" and runtime == "onnx":
         raise UsageError("runtime onnx: ONNX Runtime has no bf16 on CPUs; use precision fp32, or runtime openvino")
     if version.channels_last and runtime not in LAID_OUT:
@@ -109,6 +138,20 @@ def _check(version: Version) -> None:
     if version.compile and runtime != "eager":
         raise UsageError(f"runtime {runtime}: compile goes with runtime eager; aotinductor compiles at build")
     torchvision_networks.check_runtime(version)
+
+
+def check_place(module: nn.Module) -> None:
+    """See that what a network merely holds, and ``.cpu()`` does not move with its weights, lies on the CPU.
+
+    Raises:
+        UsageError: one does not; it is named.
+    """
+    for path, part in module.named_modules():
+        for name, value in vars(part).items():
+            if isinstance(value, torch.Tensor) and value.device.type != "cpu":
+                where = f"{path}.{name}" if path else name
+                advice = "make it without a device, by self.register_buffer, and leave the device to the worker"
+                raise UsageError(f"the network's {where} lies on {value.device}, and exports start from the CPU: {advice}")
 
 
 def _check_random(version: Version, draws: bool) -> None:

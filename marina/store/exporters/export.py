@@ -8,6 +8,7 @@ import warnings
 from pathlib import Path
 
 import torch
+from torch import nn
 from torch.export import ExportedProgram
 
 from marina.store.exporters import Exported, Free, Inputs
@@ -25,6 +26,11 @@ def program_of(network: Network, example: Inputs, free: Free) -> ExportedProgram
     """The network's graph, for any number of rows and any of the sizes that are free."""
     if isinstance(network.module, Program):  # it came as one
         return network.module.program
+    return exported_by_torch(network.served, example, free)
+
+
+def exported_by_torch(module: nn.Module, example: Inputs, free: Free) -> ExportedProgram:
+    """The module's graph, for any number of rows and any of the sizes that are free."""
     rows = torch.export.Dim("rows", min=1)
     shapes = torch.export.ShapesCollection()
     for one, dimensions in zip(example, free, strict=True):
@@ -32,4 +38,4 @@ def program_of(network: Network, example: Inputs, free: Free) -> ExportedProgram
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "While compiling, we found certain side effects")  # as self.dropout.train()
         with contextlib.redirect_stderr(io.StringIO()):  # where it fails it prints the whole graph, beside its reason
-            return torch.export.export(network.served, example, dynamic_shapes=shapes, strict=True)
+            return torch.export.export(module, example, dynamic_shapes=shapes, strict=True)

@@ -20,6 +20,7 @@ SEED = 2026
 EPOCHS = 40
 ROWS = 64
 SIDE = 160
+CALIBRATED = 300
 
 
 def train(network: nn.Module, progress: Callable[[int, int], None]) -> None:
@@ -52,6 +53,12 @@ def held_out() -> Iterator[tuple[bytes, str]]:
     _, images, _, labels = split()
     for image, label in zip(images, labels, strict=True):
         yield png(image[0]), str(label)
+
+
+def calibration() -> Iterator[bytes]:
+    """The first training images as PNG files, for versions in int8."""
+    for image in split()[0][:CALIBRATED]:
+        yield png(image[0])
 
 
 def split() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
