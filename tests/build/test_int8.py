@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from handlerkit.runtimes import Setting, load_runtime
 from handlerkit.testing import Worker
 from models import write_model
 from PIL import Image
@@ -242,6 +243,19 @@ def test_a_runtime_without_int8_is_refused_before_anything_is_trained(
     assert done.error.startswith(f"runtime {runtime}: no int8: ")
     assert done.error.endswith("; use one of aotinductor, onnx, openvino")
     assert not (tmp_path / "store" / "weights").exists()
+
+
+def test_int8_is_for_cpus(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A version that also asks for a GPU is refused."""
+    model = write_shades(tmp_path / "model", versions={"1": ALL["openvino"] | {"device": "cuda"}})
+    done = build(capsys, model, tmp_path / "store")
+    assert done.error == "precision int8: is for CPUs; leave device: cuda out, or use precision bf16"
+
+
+def test_a_worker_refuses_int8_where_its_runtime_has_none(tmp_path: Path) -> None:
+    """An archive that was written by hand is not served in fp32 under the name of int8."""
+    with pytest.raises(ValueError, match="runtime eager: no precision int8; there is for: aotinductor, onnx, openvino"):
+        load_runtime("eager", Setting(tmp_path, "model.pt", precision="int8"))
 
 
 def test_the_shipped_digits_in_int8_are_as_accurate_as_in_fp32(specs_store: Store) -> None:

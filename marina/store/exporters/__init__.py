@@ -129,6 +129,8 @@ def check_version(version: Version) -> None:
     runtime = version.runtime
     if version.precision == "int8" and runtime in NO_INT8:
         raise UsageError(f"runtime {runtime}: no int8: {NO_INT8[runtime]}; use one of {', '.join(INT8)}")
+    if version.precision == "int8" and version.device == "cuda":
+        raise UsageError("precision int8: is for CPUs; leave device: cuda out, or use precision bf16")
     if version.precision == "bf16" and runtime == "onnx":
         raise UsageError("runtime onnx: ONNX Runtime has no bf16 on CPUs; use precision fp32, or runtime openvino")
     if version.channels_last and runtime not in LAID_OUT:
