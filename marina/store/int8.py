@@ -49,11 +49,12 @@ def requests_of(found: SpecFile, version: str) -> list[bytes]:
     if found.spec.versions[version].precision != "int8":
         return []
     spec, where = found.spec.calibration, found.folder / FILE_NAME
-    requests = _files(found, spec.requests) if spec.requests else list(islice(_of_training(found), spec.limit))
+    named = _files(found, spec.requests, spec.limit) if spec.requests else _of_training(found)
+    requests = list(islice(named, spec.limit))
     if not requests:
         what = "add calibration: {requests: FOLDER}, or calibration() to the training file"
         raise UsageError(f"{where}: version {version} has precision int8, which needs requests to calibrate with: {what}")
-    return requests[: spec.limit]
+    return requests
 
 
 def calibrate(
@@ -114,7 +115,8 @@ def more_inputs(found: SpecFile, calibration: Calibration) -> list[exporters.Inp
     return [] if calibration.requests else [exporters.example_inputs(found.spec.tensors, GENERATED, GENERATED)]
 
 
-def _files(found: SpecFile, named: str) -> list[bytes]:
+def _files(found: SpecFile, named: str, limit: int) -> list[bytes]:
+    """The files that are named; where there are more than the limit, from all over them, as each class may have a folder."""
     where = f"{found.folder / FILE_NAME}: calibration.requests names {named}, but"
     if Path(named).is_absolute() or ".." in Path(named).parts:
         raise UsageError(f"{where} calibration requests must lie beside model.yaml")
@@ -122,7 +124,8 @@ def _files(found: SpecFile, named: str) -> list[bytes]:
     files = sorted(path for path in found.folder.glob(pattern) if path.is_file() and not path.name.startswith("."))
     if not files:
         raise UsageError(f"{where} no file is there")
-    return [path.read_bytes() for path in files]
+    chosen = files if len(files) <= limit else [files[number * len(files) // limit] for number in range(limit)]
+    return [path.read_bytes() for path in chosen]
 
 
 def _of_training(found: SpecFile) -> Iterator[bytes]:

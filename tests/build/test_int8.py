@@ -22,6 +22,8 @@ from marina import paths
 from marina.paths import Store
 from marina.store.exporters import INT8
 from marina.store.index import read_index
+from marina.store.int8 import requests_of
+from marina.store.spec import find_spec
 
 NETWORK = """
 from torch import nn
@@ -164,6 +166,13 @@ def test_calibration_may_come_from_the_training_file(tmp_path: Path, capsys: pyt
     done = build(capsys, model, tmp_path / "store", "--json")
     assert done.code == 0, done.err
     assert json.loads(done.out)[0]["int8"]["calibrated_on"] == 20
+
+
+def test_of_too_many_files_some_are_taken_from_all_over(tmp_path: Path) -> None:
+    """Where files are in order of their class, the first hundred would all be of one."""
+    model = write_shades(tmp_path / "model", calibration=BY_FOLDER | {"limit": 2})
+    expected = [(model / "shades" / name).read_bytes() for name in ("000.png", "130.png")]
+    assert requests_of(find_spec(str(model)), "1") == expected
 
 
 def test_without_held_out_requests_some_are_held_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
