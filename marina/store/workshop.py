@@ -17,6 +17,7 @@ from marina.console import step
 from marina.errors import MarinaError
 from marina.paths import Store
 
+SILENT_S = 2.0  # builds beside each other hold some locks for milliseconds, which is nobody's business
 HELD = "held"  # in a build's folder, locked while the build lives
 
 
@@ -66,7 +67,7 @@ def alone(store: Store, lock: str, what: str, patience_s: float = -1) -> Iterato
         folder.mkdir(parents=True, exist_ok=True)
         held = FileLock(folder / lock)
         try:
-            held.acquire(timeout=0)
+            held.acquire(timeout=SILENT_S)
         except Timeout:
             step(f"{what}: another process has it: waiting")
             _wait(held, what, patience_s)
