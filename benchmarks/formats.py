@@ -22,9 +22,8 @@ from marina import paths
 from marina.console import out, run, step
 from marina.errors import MarinaError, UsageError
 from marina.paths import Store
-from marina.store.build import build
+from marina.store.build import Order, build, saying
 from marina.store.exporters import RUNTIMES, check_version
-from marina.store.sources import WeightsChoice
 from marina.store.spec import SpecFile, find_spec
 
 NETWORKS = ("resnet18", "vgg16")
@@ -123,14 +122,15 @@ def _row(found: SpecFile, version: str, store: Store) -> dict[str, Any]:
     row: dict[str, Any] = {"network": found.spec.name, "runtime": wanted.runtime, "precision": wanted.precision}
     started = time.perf_counter()
     try:
-        entry = build(found, version, store, WeightsChoice(random=True))
+        order = Order(found, version, random=True)
+        entry = build(order, store, saying(order.name))
     except MarinaError as error:
         return row | {"failed": str(error)}
     seconds = time.perf_counter() - started
     archive = store.archives / entry.archive
     row |= {"megabytes": f"{entry.size_bytes / 1e6:.1f}", "build": f"{seconds:.0f}", "load": f"{_load_seconds(archive):.1f}"}
     archive.unlink()
-    return row | {"difference": f"{entry.parity.largest_difference:.0e}"}
+    return row | {"difference": f"{entry.parity.largest_difference:.0e}" if entry.parity else "not measured"}
 
 
 def _load_seconds(archive: Path) -> float:

@@ -19,8 +19,7 @@ from rich.table import Table
 from marina import paths
 from marina.console import out, run, step
 from marina.paths import Store
-from marina.store.build import build
-from marina.store.sources import WeightsChoice
+from marina.store.build import Order, build, saying
 
 sys.path.append(str(paths.HANDLERS))  # runtimes are measured as a worker has them
 from handlerkit import machine
@@ -72,7 +71,8 @@ def _load(folder: Path) -> dict[tuple[str, str], Runtime]:
     found, store = write_spec(folder / "resnet18", "resnet18", FORMATS), Store(folder / "store")
     runtimes: dict[tuple[str, str], Runtime] = {}
     for version, wanted in found.spec.versions.items():
-        archive = store.archives / build(found, version, store, WeightsChoice(random=True)).archive
+        order = Order(found, version, random=True)
+        archive = store.archives / build(order, store, saying(order.name)).archive
         with zipfile.ZipFile(archive) as file:
             file.extractall(folder / version)
         model = json.loads((folder / version / "MAR-INF" / "MANIFEST.json").read_text())["model"]
