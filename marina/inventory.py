@@ -20,7 +20,8 @@ STATES = {
     CURRENT: "built from what is here now",
     "stale": "its spec, its handler, ours or torch has changed since it was built",
     "not built": "in a spec alone",
-    "no spec": "built elsewhere, or its spec is gone or has lost it: it can be served, not built again",
+    "no spec": "pulled, or its spec is gone or has lost it: it can be served, not built again",
+    "adopted": "built elsewhere, and adopted by check_store.py --adopt",
     "no archive": "in the index alone: build or pull it again",
     "damaged": "its archive has another size than was built",
     "wrong spec": "its spec, or a file that it names, has a mistake",
@@ -115,6 +116,8 @@ def _row(store: Store, name: tuple[str, str], entry: Entry | None, specs: Specs,
 
 
 def _state(model: str, version: str, entry: Entry, specs: Specs) -> str:
+    if entry.is_adopted:
+        return "adopted"
     if model in specs.wrong:
         return "wrong spec"
     found = specs.found.get(model)

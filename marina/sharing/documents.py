@@ -84,6 +84,8 @@ class _Document(BaseModel):
 
 def files_of(entry: Entry) -> Iterator[NamedFile]:
     """The files that make up a version; its archive is the last, as it is what counts."""
+    for folder, name, sha256 in entry.beside:
+        yield NamedFile(folder, name, sha256)
     yield NamedFile("archives", entry.archive, entry.sha256, entry.size_bytes)
 
 

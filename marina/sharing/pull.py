@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock
 from rich import filesize
 
 from marina.console import step
@@ -18,10 +17,11 @@ from marina.paths import Store
 from marina.sharing.documents import NamedFile, Shared, files_of, read_document
 from marina.sharing.moves import Move, asked, refuse_differences
 from marina.sharing.progress import bar_of
-from marina.sharing.remote import Remote, held
+from marina.sharing.remote import Remote
 from marina.sharing.signing import signer
 from marina.store.contents import look_into
 from marina.store.index import Entry, read_index, record
+from marina.store.workshop import alone
 
 LARGEST_UNSAID = 10_000_000  # bytes of a file whose size its entry does not say
 PARTIAL = ".pull"  # folder of what has not arrived yet
@@ -73,7 +73,7 @@ class Pull:
     def run(self) -> None:
         """Move what has to move, one version after the other; those that have arrived stay, whatever happens to the next."""
         self.store.archives.mkdir(parents=True, exist_ok=True)
-        with held(FileLock(self.store.folder / ".pull.lock"), f"another pull into {self.store.folder}"):
+        with alone(self.store, "pull", f"pulling into {self.store.folder}"):
             partial = self.store.folder / PARTIAL
             shutil.rmtree(partial, ignore_errors=True)  # of a pull that was killed
             partial.mkdir()
@@ -93,11 +93,15 @@ class Pull:
             return
         for file in move.files:
             self._fetch(shared, file, partial / file.sha256)
+        made = None
         for file in move.files:
-            target = self.store.folder / file.folder / file.name
-            target.parent.mkdir(exist_ok=True)
-            (partial / file.sha256).replace(target)
-        record(self.store, shared.model, shared.version, shared.entry)
+            if file.folder == "archives":
+                made = partial / file.sha256  # is put in place together with its entry
+            else:
+                target = self.store.folder / file.folder / file.name
+                target.parent.mkdir(exist_ok=True)
+                (partial / file.sha256).replace(target)
+        record(self.store, shared.model, shared.version, shared.entry, made)
         step(f"{shared}: pulled, {move.size_bytes / 1e6:.1f} MB")
         if shared.entry.runtime == "aotinductor":
             step(f"{shared}: {PROCESSOR}")

@@ -65,9 +65,10 @@ def adopt(store: Store, file: Path, request: Path | None, label: str | None, rep
         if wanted is not None and best != wanted:
             raise MarinaError(f"{file.name} answers its sample with {best!r}; required {wanted!r}")
         kept = f"{target.stem}{request.suffix if request else ''}"
-        entry = _entry(made, contents, file, report, Sample(request=kept, label=wanted))
         store.samples.mkdir(exist_ok=True)
         (store.samples / kept).write_bytes(sample)
+        entry = _entry(made, contents, file, report, Sample(request=kept, label=wanted))
+        entry = entry.model_copy(update={"sample_sha256": file_digest(store.samples / kept)})
         record(store, model, version, entry, made)
     return entry, model, version
 

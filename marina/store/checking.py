@@ -12,7 +12,7 @@ from marina.paths import Store
 from marina.store.contents import look_into
 from marina.store.index import Entry, read_index
 from marina.store.inputs import is_stale
-from marina.store.spec import SpecFile, find_spec
+from marina.store.spec import SpecFile, find_spec, spec_path
 from marina.store.spec_files import check_files
 
 Told = Callable[[int], None]
@@ -93,8 +93,12 @@ def check_archive(store: Store, built: Built, told: Told | None) -> Iterator[Fin
     else:
         yield from _check_contents(path, built)
 
-    if entry.is_adopted and not (store.samples / entry.sample.request).is_file():
-        yield Finding("missing", subject, f"its sample, samples/{entry.sample.request}, is gone", built.again)
+    for folder, name, sha256 in entry.beside:
+        file = store.folder / folder / name
+        if not file.is_file():
+            yield Finding("missing", subject, f"{folder}/{name} is gone", built.again)
+        elif file_digest(file) != sha256:
+            yield Finding("tampered", subject, f"{folder}/{name} is not the file that was written", built.again)
 
 
 def _check_contents(path: Path, built: Built) -> Iterator[Finding]:
@@ -107,6 +111,8 @@ def _check_contents(path: Path, built: Built) -> Iterator[Finding]:
 def check_origin(built: Built, found: SpecFile | UsageError) -> Iterator[Finding]:
     """Compare an entry with its spec: still there, still of this name and version, still what it was built from."""
     subject, entry = str(built), built.entry
+    if entry.spec and "/" not in entry.spec and not spec_path(entry.spec).is_file():
+        return  # it was pulled, and is taken as it is
     if isinstance(found, UsageError):
         yield Finding("no spec", subject, str(found), f"build from where its spec lies now, or delete archives/{entry.archive}")
     elif (found.spec.name, built.version in found.spec.versions) != (built.model, True):
@@ -135,10 +141,10 @@ def orphans(store: Store, index: list[Built], told: Told | None) -> Iterator[Fin
         if path.name not in known:
             remedy = "delete it, or index it: scripts/check_store.py --adopt FILE"
             yield Finding("orphaned", f"archives/{path.name}", "the index does not know it", remedy)
-    used = {one.entry.sample.request for one in index if one.entry.is_adopted}
-    for path in _files(store.samples):
-        if path.name not in used:
-            yield Finding("orphaned", f"samples/{path.name}", "no adopted archive is tried with it", "delete it")
+    used = {(folder, name) for one in index for folder, name, _ in one.entry.beside}
+    for path in (*_files(store.sboms), *_files(store.samples)):
+        if (path.parent.name, path.name) not in used:
+            yield Finding("orphaned", f"{path.parent.name}/{path.name}", "no archive has it beside it", "delete it")
     for path in _leftovers(store):
         remedy = "delete it, unless a build is running"
         yield Finding("leftover", str(path.relative_to(store.folder)), "a build that was interrupted left it", remedy)
@@ -155,7 +161,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _leftovers(store: Store) -> list[Path]:
-    folders = (store.folder, store.archives, store.weights)
+    folders = (store.folder, store.archives, store.sboms, store.weights)
     partial = [path for folder in folders for path in folder.glob("*.partial")]
     return sorted([*partial, *store.folder.glob(".build-*")])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -115,6 +115,14 @@ class Int8(Record):
     accuracy_in_fp32: Accuracy | None
 
 
+class Beside(NamedTuple):
+    """A file of the store that goes with an archive."""
+
+    folder: str
+    name: str
+    sha256: str
+
+
 class Entry(Record):
     """One built archive, or an adopted one; what is None was not recorded, or only a build could know it."""
 
@@ -138,11 +146,19 @@ class Entry(Record):
     load: Load | None = None
     origin: Origin | None = None
     bill: Bill | None = None
+    sample_sha256: str | None = None  # of an adopted archive's sample, which lies in the store's samples
 
     @property
     def is_adopted(self) -> bool:
         """Whether it was built elsewhere."""
         return self.weights.source == "adopted"
+
+    @property
+    def beside(self) -> tuple[Beside, ...]:
+        """What lies beside the archive: its bill of materials, and the sample of an adopted one."""
+        bill = [Beside("sboms", self.bill.file, self.bill.sha256)] if self.bill else []
+        sample = [Beside("samples", self.sample.request, self.sample_sha256)] if self.sample_sha256 else []
+        return (*bill, *sample)
 
     @property
     def again(self) -> str:

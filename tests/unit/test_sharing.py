@@ -79,7 +79,8 @@ def change(path: Path, **changes: Any) -> None:
 
 def names(folder: Path) -> list[str]:
     """Files below a folder, locks left out."""
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock")
+    files = [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock" and path.parent.name != ".locks"]
+    return sorted(str(path.relative_to(folder)) for path in files)
 
 
 def archives(store: Store) -> list[str]:
@@ -370,8 +371,8 @@ def test_two_pulls_into_one_store_wait_for_each_other(
     pushed: Path, store: Store, other: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The second says that it waits, and takes what is there then for its own."""
-    other.folder.mkdir()
-    lock = FileLock(other.folder / ".pull.lock", thread_local=False)
+    (other.folder / ".locks").mkdir(parents=True)
+    lock = FileLock(other.folder / ".locks" / "pull", thread_local=False)
     lock.acquire()
     pull = Pull(other, Remote(str(pushed)), [], None)
     waiting = threading.Thread(target=pull.run)
@@ -380,7 +381,7 @@ def test_two_pulls_into_one_store_wait_for_each_other(
 
     def waits() -> bool:
         said.append(capsys.readouterr().err)
-        return f"another pull into {other.folder} runs: waiting for it to end" in "".join(said)
+        return f"pulling into {other.folder}: another process has it: waiting" in "".join(said)
 
     assert wait_for(waits, 20)
     assert archives(other) == []
