@@ -12,6 +12,8 @@ HANDLERKIT_TESTING = HANDLERKIT / "testing"  # for people's tests: no archive ca
 SPECS = ROOT / "model_store" / "specs"
 CONFIG = ROOT / "config"
 SERVER_CONFIG = CONFIG / "config.properties"
+PRODUCTION_CONFIG = CONFIG / "config.production.properties"
+CERTIFICATES = CONFIG / "certificates"  # made by make_certificate.py, not in git
 METRICS_CONFIG = CONFIG / "metrics.yaml"
 DEPLOYMENT = CONFIG / "deployment.yaml"
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from marina import paths
 from marina.console import run, step
 from marina.errors import MarinaError
+from marina.serving.access_options import access_of, add_access
 from marina.serving.deployment import read_deployment
 from marina.serving.management import Management
 from marina.serving.ports import read_ports
@@ -17,9 +18,8 @@ from marina.serving.ports import read_ports
 def parser() -> argparse.ArgumentParser:
     """The command's options."""
     options = argparse.ArgumentParser(description=__doc__)
-    management = f"http://127.0.0.1:{read_ports().management_port}"
     options.add_argument("--deployment", type=Path, default=paths.DEPLOYMENT, help="(%(default)s)")
-    options.add_argument("--management", default=management, metavar="URL", help="(%(default)s)")
+    add_access(options, read_ports(), inference=False)
     return options
 
 
@@ -29,7 +29,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    management = Management(options.management)
+    management = Management(options.management, access_of(options))
     registered = management.all_versions()
     for wanted in read_deployment(options.deployment).versions():
         running = registered.get(wanted.model, {}).get(wanted.name)

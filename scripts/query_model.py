@@ -10,6 +10,8 @@ from rich.table import Table
 
 from marina.console import out, run
 from marina.errors import MarinaError, UsageError
+from marina.serving.access import Access
+from marina.serving.access_options import access_of, add_access
 from marina.serving.inference import Answer, Inference, Route
 from marina.serving.management import Management, Refused
 from marina.serving.payloads import Payload, read_payloads
@@ -30,8 +32,7 @@ def parser() -> argparse.ArgumentParser:
     which.add_argument("--all-versions", action="store_true", help="ask every registered version, side by side")
     options.add_argument("--explain", action="store_true", help="ask for an explanation in place of a prediction")
     options.add_argument("--json", action="store_true", help="print a JSON list of all answers")
-    options.add_argument("--inference", default=f"http://127.0.0.1:{ports.inference_port}", metavar="URL", help="(%(default)s)")
-    options.add_argument("--management", default=f"http://127.0.0.1:{ports.management_port}", metavar="URL", help="(%(default)s)")
+    add_access(options, ports)
     return options
 
 
@@ -43,9 +44,10 @@ def main(argv: list[str] | None = None) -> int:
 def _query(options: argparse.Namespace) -> int:
     if options.source.count("-") > 1:
         raise UsageError("standard input can be read once: give - once")
-    inference = Inference(options.inference)
+    access = access_of(options)
+    inference = Inference(options.inference, access)
     route: Route = "explanations" if options.explain else "predictions"
-    versions = _versions(options)
+    versions = _versions(options, access)
     payloads = [payload for source in options.source for payload in read_payloads(source)]
     asked = [(payload, version) for payload in payloads for version in versions]
     answers = [
@@ -61,11 +63,11 @@ def _query(options: argparse.Namespace) -> int:
     return 0 if all(answer.error is None for _, answer in answers) else 1
 
 
-def _versions(options: argparse.Namespace) -> list[str | None]:
+def _versions(options: argparse.Namespace, access: Access) -> list[str | None]:
     if not options.all_versions:
         return [options.version]
     try:
-        return list(Management(options.management).versions(options.model))
+        return list(Management(options.management, access).versions(options.model))
     except Refused as error:
         raise MarinaError(f"{error}; see scripts/register_model.py list") from error
 

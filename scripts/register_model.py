@@ -13,6 +13,7 @@ from rich.table import Table
 from marina.console import err, out, run, step
 from marina.errors import UsageError
 from marina.paths import Store
+from marina.serving.access_options import access_of, add_access
 from marina.serving.deployment import DeployedVersion, Wanted
 from marina.serving.identity import entry_of, identity
 from marina.serving.inference import Inference
@@ -26,8 +27,7 @@ def parser() -> argparse.ArgumentParser:
     """The command's options."""
     options = argparse.ArgumentParser(description=__doc__)
     ports = read_ports()
-    options.add_argument("--management", default=f"http://127.0.0.1:{ports.management_port}", metavar="URL", help="(%(default)s)")
-    options.add_argument("--inference", default=f"http://127.0.0.1:{ports.inference_port}", metavar="URL", help="(%(default)s)")
+    add_access(options, ports)
     options.add_argument("--store", type=Path, default=Store().folder, help="folder of archives/ and index.json (%(default)s)")
     options.add_argument("--json", action="store_true", help="print results as JSON")
     commands = options.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -65,7 +65,9 @@ def _positive(text: str) -> int:
 
 
 def _act(options: argparse.Namespace) -> int:
-    server = Server(Management(options.management), Inference(options.inference), Store(options.store.resolve()))
+    access = access_of(options)
+    store = Store(options.store.resolve())
+    server = Server(Management(options.management, access), Inference(options.inference, access), store)
     options.action(server, options)
     return 0
 

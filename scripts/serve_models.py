@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
 from marina import paths
+from marina.config.settings import read_settings
 from marina.console import run
 from marina.paths import Store
 from marina.serving.deployment import read_deployment
 from marina.serving.ports import read_ports
+from marina.serving.properties import ports_in
 from marina.serving.serve import Plan, serve
 
 
@@ -19,15 +22,16 @@ def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(
         description=__doc__,
         epilog="Ports come from INFERENCE_PORT, MANAGEMENT_PORT, METRICS_PORT, GRPC_INFERENCE_PORT and "
-        "GRPC_MANAGEMENT_PORT, in the environment or in .env.",
+        "GRPC_MANAGEMENT_PORT, in the environment or in .env, else from --config.",
     )
     options.add_argument("--deployment", type=Path, default=paths.DEPLOYMENT, help="what to serve (%(default)s)")
+    options.add_argument("--config", type=Path, default=paths.SERVER_CONFIG, help="TorchServe's settings (%(default)s)")
     options.add_argument("--store", type=Path, default=Store().folder, help="folder of archives/ and index.json (%(default)s)")
     options.add_argument("--logs", type=Path, default=paths.ROOT / "logs", help="folder for TorchServe's logs (%(default)s)")
     options.add_argument(
         "--address",
-        default="127.0.0.1",
-        help="address to listen on (%(default)s); beyond loopback whoever reaches the machine can register models",
+        help="address to listen on (those of --config); beyond loopback whoever reaches the machine can register models, unless "
+        "--config has TLS and tokens",
     )
     return options
 
@@ -39,7 +43,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def _plan(options: argparse.Namespace) -> Plan:
     deployment = read_deployment(options.deployment)
-    return Plan(deployment, Store(options.store.resolve()), read_ports(), options.address, options.logs.resolve())
+    settings = read_settings(options.config, os.environ)
+    ports = read_ports(ports_in(settings))
+    return Plan(deployment, Store(options.store.resolve()), ports, options.address, options.logs.resolve(), settings)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import requests
 
 from marina.errors import MarinaError
+from marina.serving.access import Access
 from marina.serving.management import Unreachable, message_of
 from marina.serving.payloads import BYTES
 
@@ -37,9 +38,10 @@ class Answer:
 class Inference:
     """The Inference API at one address."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, access: Access | None = None) -> None:
         self.address = address.rstrip("/")
-        self._session = requests.Session()
+        self._access = access or Access(self.address)
+        self._session = self._access.session()
 
     def ask(
         self, model: str, payload: bytes, version: str | None = None, route: Route = "predictions", content_type: str = BYTES
@@ -53,7 +55,9 @@ class Inference:
         path = f"{self.address}/{route}/{model}" + (f"/{version}" if version else "")
         headers = {"Content-Type": content_type}
         try:
-            answer = self._session.post(path, data=payload, headers=headers, timeout=TIMEOUT_SECONDS)
+            answer = self._access.send(
+                self._session, "inference", "POST", path, data=payload, headers=headers, timeout=TIMEOUT_SECONDS
+            )
         except requests.Timeout as error:
             raise MarinaError(f"{path} did not answer within {TIMEOUT_SECONDS} s") from error
         except requests.ConnectionError as error:

@@ -8,6 +8,7 @@ from typing import Any
 import requests
 
 from marina.errors import MarinaError
+from marina.serving.access import Access
 from marina.serving.deployment import Wanted
 
 TIMEOUT_SECONDS = 30
@@ -72,14 +73,15 @@ class Running:
 class Management:
     """The Management API at one address."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, access: Access | None = None) -> None:
         self.address = address.rstrip("/")
-        self._session = requests.Session()
+        self._access = access or Access(self.address)
+        self._session = self._access.session()
 
     def answers(self) -> bool:
         """Whether the API answers at all."""
         try:
-            return self._session.get(f"{self.address}/models", timeout=TIMEOUT_SECONDS).ok
+            return self._access.send(self._session, "management", "GET", f"{self.address}/models", timeout=TIMEOUT_SECONDS).ok
         except requests.ConnectionError:
             return False
 
@@ -143,7 +145,9 @@ class Management:
 
     def _call(self, method: str, path: str, params: dict[str, Any] | None = None) -> Any:
         try:
-            answer = self._session.request(method, f"{self.address}{path}", params=params, timeout=TIMEOUT_SECONDS)
+            answer = self._access.send(
+                self._session, "management", method, f"{self.address}{path}", params=params, timeout=TIMEOUT_SECONDS
+            )
         except requests.ConnectionError as error:
             raise Unreachable(f"no Management API answers at {self.address}: start one with make serve") from error
         except requests.Timeout as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import psutil
 from pydantic import Field, ValidationError
@@ -30,14 +30,20 @@ class Ports(BaseSettings):
             yield name.upper(), port
 
 
-def read_ports() -> Ports:
+def read_ports(written: Mapping[str, int] | None = None) -> Ports:
     """The ports to use.
+
+    Args:
+        written: what a config.properties has, by the names of ``Ports``; the environment and .env go before it.
 
     Raises:
         UsageError: one is no port, or two are the same.
     """
     try:
         ports = Ports()
+        ports = Ports.model_validate(
+            dict(ports) | {name: port for name, port in (written or {}).items() if name not in ports.model_fields_set}
+        )
     except ValidationError as error:
         wrong = error.errors()[0]
         variable = str(wrong["loc"][0]).upper()
@@ -59,7 +65,7 @@ def require_free(ports: Ports, address: str) -> None:
     for variable, port in ports.by_variable():
         if not _is_free(address, port):
             raise MarinaError(
-                f"port {port} is taken{_holder(port)}: stop that, or move with {variable}=<port> in the environment or in .env"
+                f"port {port} is taken{holder_of(port)}: stop that, or move with {variable}=<port> in the environment or in .env"
             )
 
 
@@ -73,7 +79,8 @@ def _is_free(address: str, port: int) -> bool:
     return True
 
 
-def _holder(port: int) -> str:
+def holder_of(port: int) -> str:
+    """Who listens on a port, as " by NAME (pid NUMBER)"; nothing where nobody does, or nobody that we may see."""
     try:
         for connection in psutil.net_connections("tcp"):
             at = connection.laddr

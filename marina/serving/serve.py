@@ -14,10 +14,15 @@ from pathlib import Path
 
 from rich.table import Table
 
-from marina import paths
+from marina.config.addresses import Listener, listeners
+from marina.config.check import check_text, folder_of, require_right
+from marina.config.findings import Level
+from marina.config.place import this_place
+from marina.config.settings import Settings
 from marina.console import err, out, step
 from marina.errors import MarinaError
 from marina.paths import Store
+from marina.serving.access import Access
 from marina.serving.deployment import Deployment, Wanted
 from marina.serving.inference import Inference
 from marina.serving.management import Management
@@ -36,7 +41,8 @@ START_SECONDS = 90
 LOOK_SECONDS = 1.0
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - compared with, and listened on only where the person asks
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-REASON = re.compile(r"MODEL_LOG - ((?:\w+\.)*\w+(?:Error|Exception): .*)")
+REASON = re.compile(r"MODEL_LOG(?: - |.*\"message\":\")((?:\w+\.)*\w+(?:Error|Exception): [^\"]*)")
+LOOPBACK = "127.0.0.1"
 
 
 class Stopped(Exception):
@@ -50,14 +56,44 @@ class Plan:
     deployment: Deployment
     store: Store
     ports: Ports
-    address: str
+    address: str | None
     logs: Path
-    config: Path = paths.SERVER_CONFIG
+    settings: Settings
 
     @property
-    def reached_at(self) -> str:
-        """The address by which this machine reaches the server."""
-        return "127.0.0.1" if self.address == EVERYWHERE else self.address
+    def folder(self) -> Path:
+        """Where relative paths of the settings begin."""
+        return folder_of(Path(self.settings.file))
+
+    @property
+    def certificate(self) -> Path | None:
+        """The server's certificate, where it has one."""
+        name = self.settings.value("certificate_file")
+        return self.folder / name if name else None
+
+    @property
+    def asks_for_tokens(self) -> bool:
+        """Whether TorchServe wants a token with each request."""
+        return not self.settings.says_yes("disable_token_authorization")
+
+    @property
+    def host(self) -> str:
+        """Where all ports must be free."""
+        if self.address is not None:
+            return self.address
+        return LOOPBACK if all(one.is_loopback for one in listeners(self.settings)) else EVERYWHERE
+
+    def url(self, api: str) -> str:
+        """The address by which this machine reaches an API: ``inference``, ``management`` or ``metrics``."""
+        one = self._listener(api)
+        host = self.address or one.host
+        scheme = "https" if one.is_encrypted else "http"
+        return f"{scheme}://{LOOPBACK if host == EVERYWHERE else host}:{getattr(self.ports, f'{api}_port')}"
+
+    def _listener(self, api: str) -> Listener:
+        """The API's own; that of an address which is none, or of metrics that are not served, is TorchServe's default."""
+        found = (one for one in listeners(self.settings) if one.key == f"{api}_address")
+        return next(found, Listener(f"{api}_address", LOOPBACK, 0, is_encrypted=False))
 
 
 def serve(plan: Plan) -> int:
@@ -66,13 +102,14 @@ def serve(plan: Plan) -> int:
     Raises:
         MarinaError: something is not as it must be; nothing is left running then.
     """
-    require_free(plan.ports, plan.address)
+    properties = _checked_properties(plan)
+    require_free(plan.ports, plan.host)
     entries = _built(plan)
-    with _stop_signals() as stopping, TorchServe(_properties(plan), plan.logs) as torchserve:
+    with _stop_signals() as stopping, TorchServe(properties, plan.logs) as torchserve:
         try:
             server = _start(plan, torchserve, stopping)
             _bring_all_into_service(plan, server, torchserve, stopping)
-            _show(plan, entries)
+            _show(plan, entries, torchserve)
             _watch(server.management, torchserve, stopping)
         except Stopped:
             step("stopping")
@@ -96,12 +133,37 @@ def _entry(plan: Plan, wanted: Wanted) -> Entry:
     return taken or ensure(find_spec(wanted.spec or wanted.built_as), wanted.name, plan.store)
 
 
-def _properties(plan: Plan) -> str:
-    return effective_properties(plan.config, plan.ports, plan.address, plan.store)
+def _checked_properties(plan: Plan) -> str:
+    """What the server is started with; what is wrong in the person's file is said by its line."""
+    text = effective_properties(plan.settings, plan.folder, plan.ports, plan.address, plan.store)
+    place = this_place(plan.folder, is_asked=plan.address not in (None, LOOPBACK), look_at_ports=False)
+    findings = check_text(text, plan.settings.file, place)
+    require_right(findings)
+    for finding in findings:
+        if finding.level is Level.WARNING:
+            step(str(finding))
+    _require_reachable(plan)
+    return text
+
+
+def _require_reachable(plan: Plan) -> None:
+    """See that we can ask the server that we start."""
+    for key in ("inference_address", "management_address"):
+        if plan.settings.value(key).lower().startswith("unix:"):
+            raise MarinaError(f"{plan.settings.file}: {key}: scripts ask over http or https; found {plan.settings.value(key)}")
+    if plan.certificate is None and plan.url("management").startswith("https"):
+        raise MarinaError(
+            f"{plan.settings.file}: keystore: scripts trust the server by certificate_file: give that and private_key_file"
+        )
+    for key in ("certificate_file", "private_key_file"):
+        name = plan.settings.value(key)
+        if name and not (plan.folder / name).is_file():
+            raise MarinaError(f"{plan.settings.file}: {key}: {name} is not there: scripts/make_certificate.py makes one")
 
 
 def _start(plan: Plan, torchserve: TorchServe, stopping: threading.Event) -> Server:
-    management = Management(f"http://{plan.reached_at}:{plan.ports.management_port}")
+    access = Access(plan.url("management"), keys=torchserve.keys, pinned=plan.certificate)
+    management = Management(access.management, access)
 
     def answers() -> bool:
         _check(torchserve, stopping)
@@ -111,7 +173,7 @@ def _start(plan: Plan, torchserve: TorchServe, stopping: threading.Event) -> Ser
         if not wait_for(answers, START_SECONDS):
             raise MarinaError(f"TorchServe did not answer within {START_SECONDS} s")
     step("TorchServe answers")
-    return Server(management, Inference(f"http://{plan.reached_at}:{plan.ports.inference_port}"), plan.store)
+    return Server(management, Inference(plan.url("inference"), access), plan.store)
 
 
 def _bring_all_into_service(plan: Plan, server: Server, torchserve: TorchServe, stopping: threading.Event) -> None:
@@ -158,7 +220,7 @@ def _with_reason(error: MarinaError, torchserve: TorchServe) -> MarinaError:
     return MarinaError("\n".join([f"{error}; the end of its log ({torchserve.logs}):", *torchserve.log_tail()]))
 
 
-def _show(plan: Plan, entries: dict[Wanted, Entry]) -> None:
+def _show(plan: Plan, entries: dict[Wanted, Entry], torchserve: TorchServe) -> None:
     """Say what is served where, and how to ask it."""
     table = Table("model", "version", "", "runtime", "workers", "accuracy", box=None, pad_edge=False)
     for wanted, entry in entries.items():
@@ -170,20 +232,33 @@ def _show(plan: Plan, entries: dict[Wanted, Entry]) -> None:
     first, *rest = entries
     last = rest[-1] if rest else first
     sample, of_last = (_sample_path(plan, wanted, entries[wanted]) for wanted in (first, last))
-    host, ports = plan.reached_at, plan.ports
     out.print(table)
+    out.print(_addresses(plan, torchserve), markup=False)
+    curl = _curl(plan, asks=plan.asks_for_tokens)
     out.print(
-        f"\ninference   http://{host}:{ports.inference_port}\n"
-        f"management  http://{host}:{ports.management_port}\n"
-        f"metrics     http://{host}:{ports.metrics_port}\n"
-        f"logs        {plan.logs}\n\n"
         "Ask it, from another terminal:\n"
-        f"  curl http://{host}:{ports.inference_port}/predictions/{first.model} -T {sample}\n"
-        f"  curl http://{host}:{ports.inference_port}/explanations/{last.model}/{last.name} -T {of_last}\n"
-        f"  curl http://{host}:{ports.metrics_port}/metrics\n\n"
+        f"  {curl} {plan.url('inference')}/predictions/{first.model} -T {sample}\n"
+        f"  {curl} {plan.url('inference')}/explanations/{last.model}/{last.name} -T {of_last}\n"
+        f"  {_curl(plan, asks=False)} {plan.url('metrics')}/metrics\n\n"
         "Ctrl-C stops it.",
         markup=False,
     )
+
+
+def _addresses(plan: Plan, torchserve: TorchServe) -> str:
+    tokens = f"tokens      {torchserve.keys}\n" if plan.asks_for_tokens else ""
+    return (
+        f"\ninference   {plan.url('inference')}\n"
+        f"management  {plan.url('management')}\n"
+        f"metrics     {plan.url('metrics')}\n"
+        f"{tokens}"
+        f"logs        {plan.logs}\n"
+    )
+
+
+def _curl(plan: Plan, *, asks: bool) -> str:
+    trusted = f" --cacert {plan.certificate}" if plan.url("inference").startswith("https") else ""
+    return f"curl{trusted}" + (' -H "Authorization: Bearer $TOKEN"' if asks else "")
 
 
 def _sample_path(plan: Plan, wanted: Wanted, entry: Entry) -> str:

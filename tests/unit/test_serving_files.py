@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from marina import paths
+from marina.config.settings import parse_settings, read_settings
 from marina.errors import MarinaError, UsageError
 from marina.paths import Store
 from marina.serving.deployment import read_deployment
 from marina.serving.free_ports import free_ports
 from marina.serving.ports import Ports, read_ports, require_free
 from marina.serving.process import LONGEST_SOCKET_FOLDER, TorchServe
-from marina.serving.properties import effective_properties, read_properties
+from marina.serving.properties import effective_properties, ports_in
 
 
 def test_ports_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,24 +61,56 @@ def test_a_taken_port_says_by_whom_and_how_to_move() -> None:
 
 
 def test_effective_properties_replace_addresses_and_paths_alone(tmp_path: Path) -> None:
-    """What a person wrote in config.properties stays; no key stands twice."""
-    text = effective_properties(paths.SERVER_CONFIG, Ports(inference_port=9001), "0.0.0.0", Store(tmp_path))  # noqa: S104
-    (tmp_path / "config.properties").write_text(text)
-    effective, original = read_properties(tmp_path / "config.properties"), read_properties(paths.SERVER_CONFIG)
-    assert effective["inference_address"] == "http://0.0.0.0:9001"
-    assert effective["model_store"] == str(tmp_path / "archives")
-    assert effective.keys() == original.keys()
-    assert len(re.findall(r"^model_store=", text, re.MULTILINE)) == 1
-    assert effective["metrics_mode"] == original["metrics_mode"]
+    """What a person wrote in config.properties stays, on its line; no key stands twice."""
+    original = read_settings(paths.SERVER_CONFIG)
+    text = effective_properties(original, paths.ROOT, Ports(inference_port=9001), "0.0.0.0", Store(tmp_path))  # noqa: S104
+    effective = parse_settings(text, "effective", {})
+    assert effective.value("inference_address") == "http://0.0.0.0:9001"
+    assert effective.value("model_store") == str(tmp_path / "archives")
+    assert {key: one.line for key, one in effective.given.items()} == {key: one.line for key, one in original.given.items()}
+    assert effective.again == []
+    assert effective.value("metrics_mode") == original.value("metrics_mode")
+
+
+def test_effective_properties_keep_tls_and_name_files_from_the_root(tmp_path: Path) -> None:
+    """A server runs in a folder of its own: certificates, logs and metrics are found from there; https stays https."""
+    original = read_settings(paths.PRODUCTION_CONFIG)
+    ports = read_ports(ports_in(original))
+    store = Store(tmp_path / "modèles")
+    effective = parse_settings(effective_properties(original, paths.ROOT, ports, None, store), "effective", {})
+    assert effective.value("management_address") == "https://127.0.0.1:8092"
+    assert effective.value("certificate_file") == str(paths.CERTIFICATES / "certificate.pem")
+    assert f"-Dlog4j.configurationFile={paths.CONFIG / 'log4j2.xml'}" in effective.value("vmargs")
+    assert effective.of_the_launcher()["model_store"] == str(store.archives)
+    assert "modèles" in effective.value("allowed_urls")
+    assert {key: one.line for key, one in effective.given.items()} == {key: one.line for key, one in original.given.items()}
+
+
+def test_hosts_stay_unless_another_is_asked_for() -> None:
+    """A management address on the outside stays there; --address moves all of them."""
+    original = parse_settings("management_address=http://0.0.0.0:8081\ngrpc_inference_address=10.0.0.1\n", "x", {})
+    for address, host, grpc in ((None, "0.0.0.0", "10.0.0.1"), ("127.0.0.1", "127.0.0.1", "127.0.0.1")):  # noqa: S104
+        text = effective_properties(original, paths.ROOT, Ports(), address, Store())
+        effective = parse_settings(text, "effective", {})
+        assert effective.value("management_address") == f"http://{host}:8081"
+        assert effective.value("grpc_inference_address") == grpc
+
+
+def test_the_environment_goes_before_the_ports_of_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """config.production.properties has ports of its own; a variable moves one of them."""
+    monkeypatch.setenv("METRICS_PORT", "9005")
+    ports = read_ports(ports_in(read_settings(paths.PRODUCTION_CONFIG)))
+    assert (ports.inference_port, ports.metrics_port, ports.grpc_management_port) == (8091, 9005, 7091)
 
 
 @pytest.mark.parametrize("source", ["literal", "effective"])
-def test_only_archives_of_the_store_may_be_registered_by_address(source: str, tmp_path: Path) -> None:
+def test_only_archives_of_the_store_may_be_registered_by_address(source: str) -> None:
     """allowed_urls, as Java reads it, takes the store's archives and nothing else."""
-    store = Store(Path("/srv/model_store"))
-    text = effective_properties(paths.SERVER_CONFIG, Ports(), "127.0.0.1", store)
-    (tmp_path / "config.properties").write_text(text if source == "effective" else paths.SERVER_CONFIG.read_text())
-    pattern = read_properties(tmp_path / "config.properties")["allowed_urls"].replace("\\\\", "\\")
+    settings = read_settings(paths.SERVER_CONFIG)
+    if source == "effective":
+        text = effective_properties(settings, paths.ROOT, Ports(), "127.0.0.1", Store(Path("/srv/model_store")))
+        settings = parse_settings(text, source, {})
+    pattern = settings.value("allowed_urls")
     assert re.fullmatch(pattern, "file:///srv/model_store/archives/digits-1.0.mar")
     for url in (
         "file:///etc/hostname",

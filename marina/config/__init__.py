@@ -1,0 +1,1 @@
+"""Say what is wrong in TorchServe's configuration before TorchServe keeps silent about it."""
