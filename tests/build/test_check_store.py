@@ -273,7 +273,7 @@ def many(folder: Path, number: int, like: Entry) -> Store:
         found = find_spec(str(write_model(folder / name, name=name)))
         path = write_zip(store.archives / f"{name}-1.mar", content=manifest(modelName=name, modelVersion="1"))
         built = {"archive": path.name, "sha256": file_digest(path), "size_bytes": path.stat().st_size}
-        about = {"inputs_sha256": inputs_digest(found, "1"), "spec": str(found.folder)}
+        about = {"inputs_sha256": inputs_digest(found, "1"), "spec": str(found.folder), "bill": None}
         models[name] = {"1": like.model_copy(update=built | about).model_dump()}
     store.index.write_text(json.dumps({"models": models}))
     return store
