@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -97,14 +98,13 @@ def serve_network(network: Network, weights: Store, folder: Path) -> Iterator[Se
 
 
 def failing_spec(network: Network, folder: Path) -> Path:
-    """The network's spec for all runtimes, with its own handler made to fail where a request asks for it."""
-    shipped = network.spec
-    name = next(line for line in (paths.HANDLERS / f"{network.handler}.py").read_text().splitlines() if line.startswith("class "))
-    name = name.removeprefix("class ").partition("(")[0]
-    files = [*shipped.files, f"{network.handler}.py"]
+    """The network's spec for all runtimes that hold it, with its own handler made to fail where a request asks for it."""
+    handler = paths.HANDLERS / f"{network.handler}.py"
+    files = [*network.spec.files, handler.name]
     network.copy_spec(folder, network.held_by, handler="failing.py", files=files, limits=LIMITS)
-    shutil.copy(paths.HANDLERS / f"{network.handler}.py", folder)
-    (folder / "failing.py").write_text(FAILING.format(module=network.handler, name=name))
+    shutil.copy(handler, folder)
+    (name,) = re.findall(r"^class (\w+)\(", handler.read_text(), re.MULTILINE)
+    (folder / "failing.py").write_text(FAILING.format(module=handler.stem, name=name))
     return folder
 
 

@@ -39,7 +39,8 @@ def test_every_runtime_of_a_network_answers_alike_and_each_row_alone(specs_store
         with Worker.load(store.archives / entry.archive) as worker:
             check_rows(worker, good=WINE.sample, bad=[bad_rows(WINE)[0].content], without=["explain"])
             (answers[runtime],) = worker.ask(WINE.sample)
-        assert difference(answers[runtime].body, answers["eager"].body) <= WINE.answers, runtime
+    apart = {runtime: difference(answer.body, answers["eager"].body) for runtime, answer in answers.items()}
+    assert max(apart.values()) <= WINE.answers, apart
 
 
 def test_the_docs_have_a_row_for_each_handler() -> None:
