@@ -81,13 +81,19 @@ NOT_FOR_DETECTION = {"export": OF_A_GRAPH, "aotinductor": OF_A_GRAPH, "onnx": OF
 
 
 def is_detector(name: str) -> bool:
-    """Whether torchvision's network ``name`` finds boxes; it then answers with dictionaries, one for each image."""
+    """Whether torchvision's network ``name`` finds boxes; it then answers with dictionaries, one for each image.
+
+    Raises:
+        UsageError: torchvision has none of that name.
+    """
     return _template(name) is DETECTION
 
 
 def _template(name: str) -> str:
-    from torchvision.models import get_model_builder
+    from torchvision.models import get_model_builder, list_models
 
+    if name not in list_models():
+        raise UsageError(f"torchvision has no network '{name}': {nearest_of(name, list_models())}")
     where = str(get_model_builder(name).__module__)
     return DETECTION if ".detection." in where else SEGMENTATION if ".segmentation." in where else CLASSIFICATION
 
@@ -116,10 +122,6 @@ def source_code(name: str, arguments: dict[str, Any]) -> str:
     Raises:
         UsageError: torchvision has none of that name.
     """
-    from torchvision.models import list_models
-
-    if name not in list_models():
-        raise UsageError(f"torchvision has no network '{name}': {nearest_of(name, list_models())}")
     given = "".join(f", {key}={value!r}" for key, value in arguments.items())
     return _template(name).format(name=name, arguments=given)
 

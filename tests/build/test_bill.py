@@ -124,7 +124,7 @@ def test_a_changed_spec_and_one_outside_of_git_are_told_apart(built: tuple[Store
 def test_weights_of_the_command_line_have_no_licence_of_the_spec(built: tuple[Store, Path]) -> None:
     """The spec speaks of its own weights; of those that a person gives it knows nothing."""
     found = find_spec(str(built[1]))
-    given = Weights(source="file", name="mine.pt", sha256="0")
+    given = Weights(source="file", name="mine.pt", sha256="0", chosen=True)
     assert with_origin(given, found, "1") == given
 
 

@@ -29,14 +29,9 @@ TENSORS: dict[str, Any] = {
     "sample": {"request": "numbers.json"},
 }
 OUTPUTS = """
-from typing import Dict, NamedTuple, Tuple
+from typing import Dict, Tuple
 import torch
 from torch import nn
-
-
-class Found(NamedTuple):
-    sums: torch.Tensor
-    most: torch.Tensor
 
 
 class Network(nn.Module):
@@ -51,7 +46,6 @@ class Network(nn.Module):
 KINDS = {
     "a dictionary": (" -> Dict[str, torch.Tensor]", '{"sums": sums, "most": most}'),
     "a tuple": (" -> Tuple[torch.Tensor, torch.Tensor]", "sums, most"),
-    "a named tuple": ("", "Found(sums, most)"),
 }
 
 
@@ -76,7 +70,7 @@ def _accepted(runtime: str, precision: str) -> str:
 def test_outputs_in_a_container_keep_their_order_in_every_format(
     kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A dictionary, a tuple or a named tuple of tensors: the same numbers in the same places, and a request is answered."""
+    """A dictionary or a tuple of tensors: the same numbers in the same places, and a request is answered."""
     annotation, output = KINDS[kind]
     code = OUTPUTS.replace("{annotation}", annotation).replace("{output}", output)
     quick = [name for name in RUNTIMES if name != "aotinductor" or kind == "a dictionary"]

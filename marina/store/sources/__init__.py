@@ -10,7 +10,6 @@ from marina.errors import UsageError
 from marina.paths import Store
 from marina.store import torchvision_networks
 from marina.store.labels import read_labels
-from marina.store.served import check_method
 from marina.store.sources import checkpoint, python, torchvision
 from marina.store.sources.code import load_module
 from marina.store.sources.network import SEED, Network, Progress, WeightsChoice
@@ -44,5 +43,4 @@ def load_network(found: SpecFile, version: str, store: Store, choice: WeightsCho
         built, weights = torchvision.load(found, wanted, choice)
     else:
         built, weights = python.load(found, version, store, choice, progress)
-    check_method(built.module, wanted.method, len(found.spec.tensors), found.spec.name)
     return Network(built.module.eval(), built.code, weights, labels, wanted.method, built.builder)

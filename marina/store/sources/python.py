@@ -14,6 +14,7 @@ from marina.errors import UsageError
 from marina.paths import Store
 from marina.reading import nearest_of
 from marina.store.index import Weights
+from marina.store.served import check_method
 from marina.store.sources.code import run_code
 from marina.store.sources.network import SEED, Progress, WeightsChoice
 from marina.store.sources.state_dict import digest_of_state, load_file
@@ -95,11 +96,12 @@ def build(found: SpecFile, version: Version, kind: type[nn.Module], arguments: d
     """The network, as its constructor makes it.
 
     Raises:
-        UsageError: the constructor takes other arguments, or fails.
+        UsageError: the constructor takes other arguments, or fails, or the network has no such method as is to be served.
     """
     code = found.beside(cast("str", version.source.network)).read_text(encoding="utf-8")
     _check_arguments(found, kind, arguments)
     module = construct(found, kind, arguments)
+    check_method(module, version.method, len(found.spec.tensors), found.spec.name)
     plain = not arguments and not version.source.class_
     return Built(module, code, None if plain else _builder(found, version, kind, arguments))
 

@@ -9,6 +9,7 @@ from torch import nn
 from marina.digests import file_digest
 from marina.store import torchvision_networks
 from marina.store.index import Weights
+from marina.store.served import check_method
 from marina.store.sources.code import run_code
 from marina.store.sources.network import WeightsChoice
 from marina.store.sources.python import Built, construct, random_weights
@@ -25,6 +26,7 @@ def load(found: SpecFile, version: Version, choice: WeightsChoice) -> tuple[Buil
     """
     code = torchvision_networks.source_code(cast("str", version.source.torchvision), version.source.arguments)
     module = construct(found, run_code(code, found).Network, {})
+    check_method(module, version.method, len(found.spec.tensors), found.spec.name)
     if choice.random or (version.source.is_random and not choice.file):
         weights = random_weights(module, choice)
     elif choice.file or version.source.weights_file:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -37,7 +38,8 @@ def load_trained(module: nn.Module, found: SpecFile, version: str, store: Store,
     made_from = digest_of([*map(file_digest, files), *taken_from, *built_by])[:12]
     path = store.weights / f"{found.spec.name}-{made_from}.pt"
     if not path.exists():
-        training.train(module, progress)
+        with _of_the_person(file, "train()"):
+            training.train(module, progress)
         _keep(module, path)
     fill(module, torch.load(path, map_location="cpu", weights_only=True), str(path))
     if taken_from:
@@ -62,8 +64,22 @@ def held_out(found: SpecFile) -> HeldOut | None:
     """What the training file's ``held_out()`` yields, and its ``measure``, if it has one; None where there is no training."""
     if not found.spec.training:
         return None
-    training = load_module(found.beside(found.spec.training))
-    return HeldOut(list(training.held_out()), getattr(training, "measure", None))
+    file = found.beside(found.spec.training)
+    training = load_module(file)
+    with _of_the_person(file, "held_out()"):
+        requests = list(training.held_out())
+    return HeldOut(requests, getattr(training, "measure", None))
+
+
+@contextmanager
+def _of_the_person(file: Path, what: str) -> Iterator[None]:
+    """Tell in one line what the person's own code raises."""
+    try:
+        yield
+    except MarinaError:
+        raise
+    except Exception as error:
+        raise UsageError(f"{file}: {what} fails: {type(error).__name__}: {error}") from error
 
 
 def _keep(module: nn.Module, path: Path) -> None:
