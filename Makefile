@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup setup-test build serve test cells check-sources kill-builds formats schema lint lock clean
+.PHONY: help setup setup-test build serve test cells slow formats schema lint lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-13s %s\n", $$1, $$2}'
@@ -24,11 +24,9 @@ test: setup-test lint  ## run all tests that this machine can
 cells: setup-test  ## build and serve every cell of the table in docs/tasks.md, half an hour; UPDATE=1 writes the table
 	$(BIN)/pytest tests/cells $(if $(UPDATE),--update)
 
-check-sources: setup-test  ## build every cell of the table in docs/sources.md (minutes)
-	ALL_SOURCES=1 $(BIN)/pytest tests/build/test_sources.py
-
-kill-builds: setup-test  ## kill sixty builds, each at another moment, and see what is left
-	KILLED_BUILDS=60 $(BIN)/pytest tests/build/test_killed_builds.py
+slow: setup-test  ## run what make test leaves out, half an hour: every source by every runtime, sixty killed builds
+	$(BIN)/pytest -m slow
+	SLOW=1 $(BIN)/pytest tests/build/test_sources.py tests/build/test_killed_builds.py
 
 lint: setup-test  ## check style and types
 	$(BIN)/ruff check .

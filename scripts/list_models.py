@@ -14,6 +14,7 @@ from marina.errors import MarinaError, UsageError
 from marina.inventory import STATES, Row, Specs, inventory, read_specs
 from marina.paths import Store
 from marina.reading import nearest_of
+from marina.serving.access_options import access_of, add_access
 from marina.serving.management import Management, Running, Unreachable
 from marina.serving.ports import read_ports
 from marina.store.index import read_index
@@ -24,9 +25,8 @@ def parser() -> argparse.ArgumentParser:
     """The command's options."""
     states = "; ".join(f"{state}: {meaning}" for state, meaning in STATES.items())
     options = argparse.ArgumentParser(description=__doc__, epilog=f"States: {states}.")
-    management = f"http://127.0.0.1:{read_ports().management_port}"
     options.add_argument("models", nargs="*", metavar="MODEL", help="these models alone; or the path of a spec's folder")
-    options.add_argument("--management", default=management, metavar="URL", help="of the server that is asked (%(default)s)")
+    add_access(options, read_ports(), inference=False)
     options.add_argument("--store", type=Path, default=Store().folder, help="folder of archives/ and index.json (%(default)s)")
     options.add_argument("--json", action="store_true", help="print all that is known as JSON")
     return options
@@ -45,7 +45,7 @@ def _list(options: argparse.Namespace) -> int:
         if not spec_path(path).is_file():
             raise UsageError(f"{path}: no {FILE_NAME} is there")
     specs = read_specs(index, by_path)
-    rows = inventory(store, index, specs, _running(options.management))
+    rows = inventory(store, index, specs, _running(Management(options.management, access_of(options))))
     asked = [_name(one, specs) if one in by_path else one for one in options.models]
     shown = [row for row in rows if not asked or {row.model, *row.served} & set(asked)]
     _check(asked, rows)
@@ -55,11 +55,11 @@ def _list(options: argparse.Namespace) -> int:
     return 0
 
 
-def _running(address: str) -> list[Running]:
+def _running(management: Management) -> list[Running]:
     try:
-        return [one for versions in Management(address).all_versions().values() for one in versions.values()]
+        return [one for versions in management.all_versions().values() for one in versions.values()]
     except Unreachable:
-        step(f"no server at {address}")
+        step(f"no server at {management.address}")
     except MarinaError as error:
         step(str(error))
     return []

@@ -12,6 +12,7 @@ from rich.live import Live
 
 from marina.console import out, run
 from marina.errors import MarinaError
+from marina.serving.access_options import access_of, add_access
 from marina.serving.management import Management
 from marina.serving.polling import pause
 from marina.serving.ports import read_ports
@@ -30,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
     """The command's options."""
     options = argparse.ArgumentParser(description=__doc__, epilog=EPILOG)
     ports = read_ports()
-    options.add_argument("--management", default=f"http://127.0.0.1:{ports.management_port}", metavar="URL", help="(%(default)s)")
+    add_access(options, ports, inference=False)
     options.add_argument("--metrics", default=f"http://127.0.0.1:{ports.metrics_port}", metavar="URL", help="(%(default)s)")
     options.add_argument("--seconds", type=_seconds, default=2.0, metavar="N", help="that each look counts (%(default)s)")
     options.add_argument("--once", action="store_true", help="look once, and print the table, as where the output is no terminal")
@@ -54,8 +55,9 @@ def _seconds(text: str) -> float:
 
 
 def _show(options: argparse.Namespace) -> int:
-    management = Management(options.management)
-    observer = Observer(management, options.metrics, options.seconds)
+    access = access_of(options)
+    management = Management(options.management, access)
+    observer = Observer(management, options.metrics, access, options.seconds)
     if options.json:
         out.print_json(data={"seconds": options.seconds, "versions": [asdict(one) for one in observer.look()]})
     elif options.once or not out.is_terminal:

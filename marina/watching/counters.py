@@ -11,6 +11,7 @@ import requests
 from prometheus_client.parser import text_string_to_metric_families
 
 from marina.errors import MarinaError
+from marina.serving.access import Access
 from marina.serving.management import Unreachable
 
 TIMEOUT_SECONDS = 10
@@ -55,7 +56,7 @@ class Counters:
         return Counters(self.at - earlier.at, values)
 
 
-def read_counters(address: str) -> Counters:
+def read_counters(address: str, access: Access) -> Counters:
     """What a Metrics API says now.
 
     Raises:
@@ -64,7 +65,7 @@ def read_counters(address: str) -> Counters:
     """
     url = f"{address.rstrip('/')}/metrics"
     try:
-        answer = requests.get(url, timeout=TIMEOUT_SECONDS)
+        answer = access.send(access.session(), "management", "GET", url, timeout=TIMEOUT_SECONDS)
     except requests.RequestException as error:
         raise Unreachable(f"no Metrics API answers at {address}: start one with make serve") from error
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from marina.serving.access import Access
 from marina.serving.management import Management, Running
 from marina.serving.polling import pause
 from marina.watching.counters import Counters, read_counters
@@ -49,10 +50,11 @@ class VersionStatus:
 class Observer:
     """Looks at a server again and again; each look counts from the end of the one before."""
 
-    def __init__(self, management: Management, metrics: str, seconds: float) -> None:
-        """Take the server's Management API, the address of its Metrics API, and how long each look counts."""
+    def __init__(self, management: Management, metrics: str, access: Access, seconds: float) -> None:
+        """Take the server's Management API, the address of its Metrics API, the way in, and how long each look counts."""
         self._management = management
         self._metrics = metrics
+        self._access = access
         self._seconds = seconds
         self._last: Counters | None = None
 
@@ -62,9 +64,9 @@ class Observer:
         Raises:
             MarinaError: the server does not answer; the next look begins anew.
         """
-        before, self._last = self._last or read_counters(self._metrics), None
+        before, self._last = self._last or read_counters(self._metrics, self._access), None
         pause(self._seconds)
-        now = read_counters(self._metrics)
+        now = read_counters(self._metrics, self._access)
         versions = status_of(self._management, now.since(before))
         self._last = now
         return versions

@@ -96,6 +96,7 @@ def test_the_lightning_module_of_the_docs_is_the_one_that_is_tested() -> None:
     assert textwrap.indent(LIGHTNING.strip(), "    ") in (paths.ROOT / "docs" / "tasks.md").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_random_passes_are_the_same_by_every_runtime_that_has_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """After the same seed, masks included; what a worker calls is the method."""

@@ -1,6 +1,6 @@
 """Every source by every runtime that docs/sources.md says yes of, on one network that was trained on scikit-learn's digits.
 
-ALL_SOURCES=1, or make check-sources, builds every cell of the table; without it, each source by one runtime or more.
+SLOW=1, as make slow has it, builds every cell of the table; without it, each source by one runtime or more.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ DOCUMENT = paths.ROOT / "docs" / "sources.md"
 EVERY = {f"{number}-{runtime}": (name, runtime) for number, name in enumerate(SOURCES) for runtime in RUNTIMES}
 EVERY = {key: (name, one) for key, (name, one) in EVERY.items() if one in runtimes_of(Source.model_validate(SOURCES[name]).kind)}
 SHORT = ("0-eager", "3-eager", "4-onnx", "5-torchscript", "6-onnx", "7-export", "7-torchscript")
-ALL = os.environ.get("ALL_SOURCES") == "1"
+ALL = os.environ.get("SLOW") == "1"
 CELLS = {key: cell for key, cell in EVERY.items() if ALL or key in SHORT}
 
 

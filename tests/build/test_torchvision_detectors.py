@@ -66,7 +66,9 @@ def test_a_runtime_that_cannot_carry_a_detector_is_refused(
 
 
 @pytest.mark.parametrize(
-    "settings", [{"runtime": "torchscript", "script": True}, {"runtime": "eager"}], ids=["scripted", "eager"]
+    "settings",
+    [pytest.param({"runtime": "torchscript", "script": True}, marks=pytest.mark.slow), {"runtime": "eager"}],
+    ids=["scripted", "eager"],
 )
 def test_a_detector_is_built_for_the_runtimes_that_carry_it(
     settings: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
