@@ -99,6 +99,11 @@ def damage(store: Store, change: Callable[[bytes], bytes]) -> None:
     path.write_bytes(change(path.read_bytes()))
 
 
+def bill_of(store: Store) -> Path:
+    (bill,) = store.sboms.iterdir()
+    return bill
+
+
 def disguise(store: Store) -> None:
     """An index that was made to fit an archive of another name."""
     path = write_zip(store.archives / ARCHIVE)
@@ -137,6 +142,17 @@ DAMAGES: dict[str, tuple[Change, list[tuple[str, str]], str]] = {
         lambda store: (store.archives / ARCHIVE).unlink(),
         [("missing", "brightness 1")],
         "brightness-1.mar is not in archives/",
+    ),
+    "bill-gone": (lambda store: bill_of(store).unlink(), [("missing", "brightness 1")], ".cdx.json is gone"),
+    "bill-changed": (
+        lambda store: bill_of(store).write_text("{}"),
+        [("tampered", "brightness 1")],
+        "is not the file that was written",
+    ),
+    "bill-of-nothing": (
+        lambda store: shutil.copy(bill_of(store), store.sboms / "old.cdx.json"),
+        [("orphaned", "sboms/old.cdx.json")],
+        "no archive has it beside it",
     ),
     "lies": (disguise, [("unsafe", "brightness 1")], "it is the model 'good'; required 'brightness'"),
     "outside": (
@@ -188,6 +204,12 @@ def test_what_is_wrong_is_found(name: str, store: Store, capsys: pytest.CaptureF
     (finding, *_) = json.loads(check(capsys, store, "--json").out)
     assert text in f"{finding['found']}: {finding['remedy']}"
     assert all(subject in check(capsys, store).out for _, subject in expected)
+
+
+def test_what_was_pulled_needs_no_spec(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its entry has a spec's name alone; a server that only pulls has none."""
+    change_entry(store, spec="brightness")
+    assert findings(capsys, store) == []
 
 
 def test_without_digests_sizes_are_compared(store: Store, capsys: pytest.CaptureFixture[str]) -> None:

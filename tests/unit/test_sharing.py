@@ -27,7 +27,7 @@ from marina.sharing.documents import read_document, share
 from marina.sharing.pull import Pull
 from marina.sharing.push import Push
 from marina.sharing.remote import Remote
-from marina.store.index import Entry, find_entry, read_index, record, verified_archive
+from marina.store.index import Bill, Entry, find_entry, read_index, record, verified_archive
 
 Script = Callable[..., Ended]
 
@@ -103,6 +103,24 @@ def test_what_is_pushed_is_pulled_as_it_was(address: str, push: Script, pull: Sc
         entry = find_entry(other, "brightness", version)
         assert verified_archive(other, entry).read_bytes() == (store.archives / entry.archive).read_bytes()
         assert entry == find_entry(store, "brightness", version).model_copy(update={"spec": "brightness"})
+
+
+def test_what_lies_beside_an_archive_moves_with_it(push: Script, pull: Script, place: Path, store: Store, other: Store) -> None:
+    """Its bill of materials, and the sample that an adopted one is tried with; a changed one is refused on arrival."""
+    beside = {"sboms": b'{"bill": 1}', "samples": b"a request"}
+    for folder, content in beside.items():
+        (store.folder / folder).mkdir()
+        (store.folder / folder / "light.png").write_bytes(content)
+    bill, sample = (file_digest(store.folder / folder / "light.png") for folder in beside)
+    changes = {"bill": Bill(file="light.png", sha256=bill), "sample_sha256": sample}
+    record(store, "brightness", "1", find_entry(store, "brightness", "1").model_copy(update=changes))
+    assert push(place).code == 0
+    (place / "objects" / bill).write_bytes(b'{"bill": 2}')
+    assert "light.png arrived with SHA-256" in pull(place).error
+    assert "brightness" not in read_index(other).models
+    (place / "objects" / bill).write_bytes(beside["sboms"])
+    assert pull(place).code == 0
+    assert {folder: (other.folder / folder / "light.png").read_bytes() for folder in beside} == beside
 
 
 def test_what_is_there_does_not_move_again(push: Script, pull: Script, pushed: Path, other: Store) -> None:
