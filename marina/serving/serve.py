@@ -262,10 +262,12 @@ def _curl(plan: Plan, *, asks: bool) -> str:
 
 
 def _sample_path(plan: Plan, wanted: Wanted, entry: Entry) -> str:
-    """The sample beside the spec; where there is none, the one that the archive is tried with, put beside the logs."""
-    known = wanted.spec is not None or (spec_path(wanted.built_as).is_file() and not entry.is_adopted)
-    found = find_spec(wanted.spec or wanted.built_as) if known else None
-    if found and found.spec.sample:
+    """The sample beside the spec, or that of an adopted archive; where there is none the archive's own, put beside the logs."""
+    known = wanted.spec is not None or spec_path(wanted.built_as).is_file()
+    found = find_spec(wanted.spec or wanted.built_as) if known and not entry.is_adopted else None
+    if entry.is_adopted:
+        path = plan.store.samples / entry.sample.request
+    elif found and found.spec.sample:
         path = found.beside(found.spec.sample.request)
     else:
         path = plan.logs / f"{wanted.model}-{wanted.name}-{Path(entry.sample.request).name}"
