@@ -60,6 +60,8 @@ def test_an_archive_in_the_stock_form_is_tried_like_any_other(tmp_path: Path, ca
     done = call_script(capsys, "build_mar", model, "--store", tmp_path / "store")
     assert done.code == 0, done.err
     assert "top1 0.500 on 2" in done.out
-    wrong = write_model(tmp_path / "wrong", options=options, sample={"request": "light.png", "label": "dark"})
+    wrong = write_model(
+        tmp_path / "wrong", options=options, versions=versions("torchscript"), sample={"request": "light.png", "label": "dark"}
+    )
     done = call_script(capsys, "build_mar", wrong, "--store", tmp_path / "store")
     assert "answers its sample with 'light'; the spec says 'dark'" in done.error
