@@ -28,6 +28,7 @@ ELSEWHERE = {
 @pytest.fixture(scope="module")
 def readme_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     """What ``make serve`` starts once the environment is made: the repository's own store and deployment."""
+    (Store().archives / "vgg16-imagenet-1.0.mar").unlink(missing_ok=True)  # of an earlier run: it would not be built again
     with serving(free_ports(), Store(), tmp_path_factory.mktemp("readme")) as started:
         started.wait_for_output(READY)
         yield started
