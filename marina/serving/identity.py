@@ -13,7 +13,7 @@ Identity = Literal["same", "differs", "not indexed", "unknown"]
 
 def entry_of(running: Running, index: Index) -> Entry | None:
     """The index's entry of a registered version: by its name, or, under a second name, by its archive."""
-    by_name = index.models.get(running.model, {}).get(running.version)
+    by_name = index.entry(running.model, running.version)
     others = (entry for versions in index.models.values() for name, entry in versions.items() if name == running.version)
     return by_name or next((entry for entry in others if entry.archive == running.archive), None)
 

@@ -86,7 +86,7 @@ class Pull:
     def _pull(self, move: Move, partial: Path) -> None:
         shared = move.shared
         if move.action != "present":  # another pull may have ended meanwhile
-            move = self._move(shared, read_index(self.store).models.get(shared.model, {}).get(shared.version))
+            move = self._move(shared, read_index(self.store).entry(shared.model, shared.version))
             refuse_differences([move], str(self.store.folder))
         if move.action == "present":
             step(f"{shared}: already here, nothing moves")

@@ -76,7 +76,7 @@ def adopt(store: Store, file: Path, request: Path | None, label: str | None, rep
 def _check_index(store: Store, contents: Contents, digest: str) -> None:
     """See that no other archive has the name."""
     name, version = contents.model.name, contents.model.version
-    known = read_index(store).models.get(name, {}).get(version)
+    known = read_index(store).entry(name, version)
     if known and known.sha256 != digest:
         origin = f"adopted from {known.weights.name}" if known.is_adopted else f"built from {known.spec}"
         there = f"{name} {version} is in the index already, {origin}"

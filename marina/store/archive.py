@@ -21,7 +21,7 @@ from model_archiver.model_packaging import generate_model_archive
 from ruamel.yaml import YAML
 
 from marina import paths
-from marina.digests import LEFT_BY_TOOLS
+from marina.digests import CHUNK, LEFT_BY_TOOLS
 from marina.errors import MarinaError, UsageError
 from marina.store.exporters import Exported
 from marina.store.files import own_files
@@ -129,7 +129,7 @@ def _normalise(source: Path, target: Path) -> None:
                 else:
                     info.file_size = old.getinfo(name).file_size
                     with old.open(name) as reader, new.open(info, "w") as writer:
-                        shutil.copyfileobj(reader, writer, 1 << 20)
+                        shutil.copyfileobj(reader, writer, CHUNK)
         partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)

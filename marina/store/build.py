@@ -69,7 +69,7 @@ class Order:
 
 def is_current(found: SpecFile, version: str, store: Store) -> bool:
     """Whether the version's archive is there and was built from what is there now. Does not import torch."""
-    entry = read_index(store).models.get(found.spec.name, {}).get(version)
+    entry = read_index(store).entry(found.spec.name, version)
     if entry is None or is_stale(found, version, entry):
         return False
     archive = store.archives / entry.archive
@@ -78,7 +78,7 @@ def is_current(found: SpecFile, version: str, store: Store) -> bool:
 
 def entry_without_spec(model: str, version: str, store: Store) -> Entry | None:
     """The entry of a version that no spec here is of, as it was adopted or pulled: its archive is taken as it is."""
-    entry = read_index(store).models.get(model, {}).get(version)
+    entry = read_index(store).entry(model, version)
     return entry if entry and (entry.is_adopted or not spec_path(model).is_file()) else None
 
 
@@ -88,7 +88,7 @@ def unchanged(order: Order, store: Store) -> Entry | None:
     Raises:
         MarinaError: it was adopted, or its weights came from the command line, so that only the person can build it again.
     """
-    entry = read_index(store).models.get(order.found.spec.name, {}).get(order.version)
+    entry = read_index(store).entry(order.found.spec.name, order.version)
     if entry is None or order.force:
         return None
     if entry.is_adopted:

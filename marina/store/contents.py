@@ -15,13 +15,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from marina.digests import CHUNK
 from marina.errors import MarinaError
 from marina.store.manifest import LARGEST_BYTES as LARGEST_MANIFEST
 from marina.store.manifest import MANIFEST, Model, read_manifest
 from marina.store.member_names import check_names
 from marina.store.zip_layout import check_end, check_layout
 
-CHUNK = 1 << 20
 LARGEST_READ = 100_000_000  # bytes of one file that is read whole: a sample, a configuration
 DAMAGES = (
     zipfile.BadZipFile,

@@ -182,6 +182,10 @@ class Index(Record):
     models: dict[str, dict[str, Entry]] = {}
     placing: Placing | None = None
 
+    def entry(self, model: str, version: str) -> Entry | None:
+        """The entry of a version; None where it has none."""
+        return self.models.get(model, {}).get(version)
+
 
 def read_index(store: Store) -> Index:
     """The index of a store; empty where nothing was built.
@@ -261,7 +265,7 @@ def find_entry(store: Store, model: str, version: str) -> Entry:
     Raises:
         MarinaError: it was not built.
     """
-    entry = read_index(store).models.get(model, {}).get(version)
+    entry = read_index(store).entry(model, version)
     if entry is None:
         how = f"scripts/build_mar.py {model} --version {version}"
         raise MarinaError(

@@ -23,6 +23,7 @@ import torch
 from torch._inductor.runtime.cache_dir_utils import default_cache_dir
 
 from marina import paths
+from marina.digests import CHUNK
 from marina.store.exporters import Exported
 
 ALIGNED = 64  # torch maps tensors from its files into memory where they begin at a multiple of this
@@ -148,7 +149,7 @@ def _write(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
 
 def _copy(old: zipfile.ZipFile, new: zipfile.ZipFile, name: str, short: str) -> None:
     with old.open(name) as reader, new.open(_info(new, short, old.getinfo(name).file_size), "w") as writer:
-        shutil.copyfileobj(reader, writer, 1 << 20)
+        shutil.copyfileobj(reader, writer, CHUNK)
 
 
 def _info(archive: zipfile.ZipFile, name: str, size: int) -> zipfile.ZipInfo:

@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from marina.digests import CHUNK
 from marina.errors import MarinaError
-from marina.store.contents import CHUNK, BadArchive
+from marina.store.contents import BadArchive
 from marina.store.member_names import check_names
 from marina.store.zip_layout import LARGEST_BYTES, LARGEST_RATIO, SMALL_BYTES, check_sizes
 
