@@ -48,3 +48,25 @@ class Store:
     def index(self) -> Path:
         """What was built, and from what."""
         return self.folder / "index.json"
+
+
+@dataclass(frozen=True)
+class State:
+    """The folder of what a running house remembers. Not in git."""
+
+    folder: Path = ROOT / "state"
+
+    @property
+    def gateway(self) -> Path:
+        """What the gateway is told: listeners, clusters, routes."""
+        return self.folder / "gateway"
+
+    @property
+    def traffic(self) -> Path:
+        """Who asked for what and which arm answered: the gateway's access log, and the recorder's database."""
+        return self.folder / "traffic"
+
+    @property
+    def rollouts(self) -> Path:
+        """A record of each rollout."""
+        return self.folder / "rollouts"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import Field, PositiveInt, model_validator
 
+from marina.comparing.split import Limits, Objectives, Shadow, Split
 from marina.reading import Strict, read_yaml
 
 
@@ -19,7 +20,10 @@ class DeployedVersion(Strict):
 
 
 class DeployedModel(Strict):
-    """A model, the versions of it that run, and the one that answers where a request names none."""
+    """A model, the versions of it that run, and which of them answers where a request names none.
+
+    TorchServe answers such a request by the default; the gateway by the split, where there is one.
+    """
 
     spec: str | None = Field(None, description="path of the spec's folder, where it is not in model_store/specs")
     of: str | None = Field(
@@ -27,11 +31,25 @@ class DeployedModel(Strict):
     )
     default: str
     versions: dict[str, DeployedVersion | None] = Field(min_length=1)
+    split: Split | None = None
+    shadow: Shadow | None = None
+    objectives: Objectives = Objectives()
+    limits: Limits = Limits()
 
     @model_validator(mode="after")
     def _default_runs(self) -> DeployedModel:
         if self.default not in self.versions:
             raise ValueError(f"the default, {self.default}, is not among the versions: {', '.join(self.versions)}")
+        return self
+
+    @model_validator(mode="after")
+    def _arms_run(self) -> DeployedModel:
+        known = ", ".join(self.versions)
+        for version in self.split.weights if self.split else ():
+            if version not in self.versions:
+                raise ValueError(f"the split's {version} is not among the versions: {known}")
+        if self.shadow and self.shadow.version not in self.versions:
+            raise ValueError(f"the shadow, {self.shadow.version}, is not among the versions: {known}")
         return self
 
 

@@ -1,4 +1,4 @@
-"""Which ports the server takes: from the environment, else from ``.env``, else TorchServe's own."""
+"""Which ports are taken: from the environment, else from ``.env``, else TorchServe's own, and 8000 on for what is ours."""
 
 from __future__ import annotations
 
@@ -23,6 +23,10 @@ class Ports(BaseSettings):
     metrics_port: int = Field(8082, ge=1, le=65535)
     grpc_inference_port: int = Field(7070, ge=1, le=65535)
     grpc_management_port: int = Field(7071, ge=1, le=65535)
+    gateway_port: int = Field(8000, ge=1, le=65535)
+    gateway_internal_port: int = Field(8001, ge=1, le=65535)
+    recorder_port: int = Field(8002, ge=1, le=65535)
+    exporter_port: int = Field(8003, ge=1, le=65535)
 
     def by_variable(self) -> Iterator[tuple[str, int]]:
         """Environment variable and port."""

@@ -140,6 +140,45 @@ def test_a_wrong_deployment_is_one_line(text: str, message: str, tmp_path: Path)
         read_deployment(tmp_path / "deployment.yaml")
 
 
+SPLIT = "models: {m: {default: '1', versions: {'1': , '2': }, split: {weights: %s}}}"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (SPLIT % "{'1': 50, '2': 49}", "'models.m.split.weights': weights are percent, 100 together; found 99"),
+        (SPLIT % "{'1': 120, '2': -20}", "the weight of 1 must be 0 to 100 percent, in steps of 0.01; found 120"),
+        (SPLIT % "{'1': 99.995, '2': 0.005}", "the weight of 1 must be 0 to 100 percent, in steps of 0.01; found 99.995"),
+        (SPLIT % "{'1': .nan, '2': 100}", "the weight of 1 must be 0 to 100 percent, in steps of 0.01; found nan"),
+        (SPLIT % "{'1': 50, '3': 50}", "the split's 3 is not among the versions: 1, 2"),
+        (SPLIT % "{}", "should have at least 1 item"),
+        (SPLIT % "{'1': 100}, sticky: {header: , cookie: }", "a header or a cookie is required; found neither"),
+        (SPLIT % "{'1': 100}, sticky: {header: 'X User'}", "'models.m.split.sticky.header': String should match pattern"),
+        (SPLIT % "{'1': 100}, shadow: {version: '2'}", "unknown key 'models.m.split.shadow'"),
+        (SPLIT.replace("split", "shadow") % "{}", "'models.m.shadow.version' is required"),
+        (
+            "models: {m: {default: '1', versions: {'1': }, shadow: {version: '2', percent: 5}}}",
+            "the shadow, 2, is not among the versions: 1",
+        ),
+        ("models: {m: {default: '1', versions: {'1': }, objectives: {p99_ms: 0}}}", "should be greater than 0"),
+    ],
+)
+def test_a_wrong_split_is_one_line(text: str, message: str, tmp_path: Path) -> None:
+    """Weights that are not percent, arms that do not run, keys that are misplaced."""
+    (tmp_path / "deployment.yaml").write_text(text)
+    with pytest.raises(UsageError, match=re.escape(message)):
+        read_deployment(tmp_path / "deployment.yaml")
+
+
+def test_weights_are_shared_in_hundredths_of_a_percent(tmp_path: Path) -> None:
+    """All parts together are always the same whole, so that a change of weights moves no more than its share."""
+    (tmp_path / "deployment.yaml").write_text(SPLIT % "{'1': 66.67, '2': 33.33}")
+    split = read_deployment(tmp_path / "deployment.yaml").models["m"].split
+    assert split is not None
+    assert split.parts == {"1": 6667, "2": 3333}
+    assert str(split) == "1 66.67 %, 2 33.33 %"
+
+
 def test_a_missing_deployment_is_one_line(tmp_path: Path) -> None:
     """The path and the system's reason."""
     with pytest.raises(UsageError, match=r"none\.yaml: cannot be read: No such file or directory"):
