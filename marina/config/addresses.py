@@ -91,7 +91,7 @@ def ports_are_moved(settings: Settings, place: Place) -> Iterator[Found]:
     """Ports that the environment or .env moves, when our scripts start the server."""
     taken = {one.port: one.key for one in listeners(settings) if one.key not in map(VARIABLES.get, place.moved)}
     for variable, value in place.moved.items():
-        key = VARIABLES[variable]
+        key = VARIABLES.get(variable, variable.lower())  # the gateway and what is beside it are in no config.properties
         if not (value.isdecimal() and 1 <= int(value) <= 65535):
             yield error(key, f"{variable}, in the environment or in .env, must be a port, 1 to 65535; found {value!r}")
         elif int(value) in taken:

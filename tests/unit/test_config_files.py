@@ -331,6 +331,16 @@ def test_this_machine_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert "metrics_address: METRICS_PORT, in the environment or in .env, must be a port, 1 to 65535; found 'many'" in found
 
 
+def test_the_ports_of_what_stands_beside_are_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gateway's is in no config.properties; moved onto one that is, it is said."""
+    monkeypatch.setenv("GATEWAY_PORT", "8080")
+    monkeypatch.setenv("RECORDER_PORT", "9999")
+    found = [f"{one.key}: {one.text}" for one in check_text("", "x", this_place(tmp_path, look_at_ports=False))]
+    assert [one for one in found if one.startswith(("gateway", "recorder"))] == [
+        "gateway_port: GATEWAY_PORT=8080, in the environment or in .env, is the port of inference_address too: take another"
+    ]
+
+
 def test_a_taken_port_is_said() -> None:
     """By whom; a server that runs already is a note."""
     place = Place(paths.ROOT, holder=lambda port: {8080: " by nginx (pid 7)", 8081: " by java (pid 8)"}.get(port, ""))
