@@ -29,6 +29,7 @@ PROBABILITY = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1)
 HISTOGRAMS: dict[str, tuple[tuple[float, ...], tuple[str, ...]]] = {
     "marina_stage_seconds": (SECONDS, (*MODEL, "stage")),
     "marina_handler_seconds": (SECONDS, MODEL),
+    "marina_answer_seconds": (SECONDS, (*MODEL, "kind")),
     "marina_batch_rows": (ROWS, MODEL),
     "marina_answer_probability": (PROBABILITY, MODEL),
 }
@@ -77,6 +78,8 @@ class Meter:
         """Count a batch that has been answered."""
         self._observe("marina_handler_seconds", seconds)
         self._observe("marina_batch_rows", len(rows))
+        for kind, answers in Counter(row.kind for row in rows).items():
+            self._observe("marina_answer_seconds", seconds, kind, times=answers)
         for row in rows:
             status = row.status or HTTPStatus.INTERNAL_SERVER_ERROR
             self._count("marina_answers_total", row.kind, str(status.value))
@@ -105,12 +108,12 @@ class Meter:
         with self._lock:
             self._pending[name, (*self._labels, *labels)] += value  # type: ignore[assignment]  # Counter adds floats too
 
-    def _observe(self, name: str, value: float, *labels: str) -> None:
+    def _observe(self, name: str, value: float, *labels: str, times: int = 1) -> None:
         for bound in HISTOGRAMS[name][0]:
-            self._count(f"{name}_bucket", *labels, f"{bound:g}", value=float(value <= bound))
-        self._count(f"{name}_bucket", *labels, "+Inf")
-        self._count(f"{name}_sum", *labels, value=value)
-        self._count(f"{name}_count", *labels)
+            self._count(f"{name}_bucket", *labels, f"{bound:g}", value=times * (value <= bound))
+        self._count(f"{name}_bucket", *labels, "+Inf", value=times)
+        self._count(f"{name}_sum", *labels, value=times * value)
+        self._count(f"{name}_count", *labels, value=times)
 
     def _flush_forever(self) -> None:
         while True:

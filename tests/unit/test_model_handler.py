@@ -119,7 +119,7 @@ def test_a_handler_without_explanations_says_so(tmp_path: Path) -> None:
 
 
 def test_metrics_carry_the_version_that_answered(worker: Worker, caplog: pytest.LogCaptureFixture) -> None:
-    """Answers are counted by model, true version, kind and status, refusals by reason, batches by size and time."""
+    """Answers are counted by model, true version, kind and status, refusals by reason, batches by size and time, answers by time."""
     with caplog.at_level(logging.INFO):
         worker.ask(*bodies(1, "word"))
         worker.handler.meter.flush()
@@ -128,10 +128,12 @@ def test_metrics_carry_the_version_that_answered(worker: Worker, caplog: pytest.
     for line in (
         f"marina_answers_total.Count:1|#{model},kind:predict,status:422|",
         f"marina_refusals_total.Count:1|#{model},reason:UnprocessableInput|",
-        f"marina_batch_rows_bucket.Count:1.0|#{model},le:2|",
+        f"marina_batch_rows_bucket.Count:1|#{model},le:2|",
         f"marina_batch_rows_sum.Count:2|#{model}|",
         f"marina_stage_seconds_count.Count:1|#{model},stage:inference|",
         f"marina_handler_seconds_bucket.Count:1|#{model},le:+Inf|",
+        f"marina_answer_seconds_count.Count:2|#{model},kind:predict|",
+        f"marina_answer_seconds_bucket.Count:2|#{model},kind:predict,le:+Inf|",
     ):
         assert any(line in one for one in written), (line, written)
 
