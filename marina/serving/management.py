@@ -29,11 +29,16 @@ class Unreachable(MarinaError):
 
 @dataclass(frozen=True)
 class Worker:
-    """A worker process, as TorchServe sees it."""
+    """A worker process, as TorchServe sees it.
+
+    Attributes:
+        memory_bytes: resident; TorchServe looks once a minute, and says 0 before that.
+    """
 
     id: str
     status: str
     pid: int
+    memory_bytes: int = 0
 
     @property
     def is_ready(self) -> bool:
@@ -47,6 +52,8 @@ class Running:
 
     Attributes:
         wanted_workers: how many TorchServe tries to keep.
+        waiting: requests in its queue.
+        room: further requests that its queue takes.
         description: what the handler says of itself, where it was asked.
     """
 
@@ -57,6 +64,8 @@ class Running:
     max_batch_delay_ms: int
     wanted_workers: int
     workers: tuple[Worker, ...]
+    waiting: int = 0
+    room: int = 0
     description: Any = None
 
     @property
@@ -173,6 +182,12 @@ def _running(one: dict[str, Any]) -> Running:
         batch_size=one["batchSize"],
         max_batch_delay_ms=one["maxBatchDelay"],
         wanted_workers=one["minWorkers"],
-        workers=tuple(Worker(worker["id"], worker["status"], worker["pid"]) for worker in one["workers"]),
+        workers=tuple(_worker(worker) for worker in one["workers"]),
+        waiting=one["jobQueueStatus"]["pendingRequests"],
+        room=one["jobQueueStatus"]["remainingCapacity"],
         description=one.get("customizedMetadata"),
     )
+
+
+def _worker(one: dict[str, Any]) -> Worker:
+    return Worker(one["id"], one["status"], one["pid"], one["memoryUsage"])

@@ -1,0 +1,126 @@
+"""The exporter: looks at each source in a thread of its own, and answers Prometheus with the last look.
+
+A source that cannot be read, or that takes longer than STALE_SECONDS to answer, is said to be down, and what it said
+before is no longer said: an old number would pass for a new one.
+"""
+
+from __future__ import annotations
+
+import errno
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+
+import requests
+from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+
+from marina.console import out, step
+from marina.errors import MarinaError
+from marina.serving.ports import holder_of
+from marina.watching.exported import EXPORTED, SOURCE_UP, Exported, Sample
+from marina.watching.sources import Source
+
+STALE_SECONDS = 10.0
+FAILURES = (MarinaError, OSError, requests.RequestException, ValueError, LookupError)  # also an answer that is cut off
+
+
+class Looking:
+    """A source, and what it said last."""
+
+    def __init__(self, source: Source, seconds: float) -> None:
+        """Take the source, and how long to wait between two looks."""
+        self._source = source
+        self._seconds = seconds
+        self._said: tuple[float, list[Sample]] | None = None
+        self._complaint = ""
+
+    def start(self, over: threading.Event) -> None:
+        """Look again and again in a thread, until it is over."""
+        threading.Thread(target=self._look_until, args=(over,), name=self._source.name, daemon=True).start()
+
+    def samples(self) -> Iterator[Sample]:
+        """What the source says now, first whether it says anything."""
+        said = self._said
+        fresh = said is not None and time.monotonic() - said[0] < self._seconds + STALE_SECONDS
+        yield Sample(SOURCE_UP, (self._source.name,), fresh)
+        if said is not None and fresh:
+            yield from said[1]
+
+    def _look_until(self, over: threading.Event) -> None:
+        while True:
+            self._look()
+            if over.wait(self._seconds):
+                return
+
+    def _look(self) -> None:
+        try:
+            self._said, complaint = (time.monotonic(), list(self._source.look())), ""
+        except FAILURES as error:
+            self._said, complaint = None, " ".join(str(error).split())[:300]
+        if complaint != self._complaint:
+            step(f"{time.strftime('%H:%M:%S')}  {self._source.name}: {complaint or 'answers again'}")
+        self._complaint = complaint
+
+
+class Exporter(Collector):
+    """All sources, as Prometheus's client collects them."""
+
+    def __init__(self, sources: Iterable[Source], seconds: float) -> None:
+        """Take the sources, and how long to wait between two looks at each."""
+        self._lookings = [Looking(source, seconds) for source in sources]
+        self._over = threading.Event()
+
+    def __enter__(self) -> Exporter:
+        for looking in self._lookings:
+            looking.start(self._over)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+
+    def collect(self) -> Iterable[Metric]:
+        """Every metric, also those without a sample, so that it is seen which there are."""
+        samples = [sample for looking in self._lookings for sample in looking.samples()]
+        return [_family(name, exported, samples) for name, exported in EXPORTED.items()]
+
+
+def _family(name: str, exported: Exported, samples: Sequence[Sample]) -> Metric:
+    kind = CounterMetricFamily if exported.kind == "counter" else GaugeMetricFamily
+    family: CounterMetricFamily | GaugeMetricFamily = kind(name, exported.meaning, labels=exported.labels)
+    for sample in samples:
+        if sample.name == name:
+            family.add_metric(sample.labels, float(sample.value))
+    return family
+
+
+def export(sources: Iterable[Source], seconds: float, address: str, port: int, stopping: threading.Event) -> None:
+    """Answer on a port until we are asked to stop.
+
+    Raises:
+        MarinaError: the port cannot be had.
+    """
+    with Exporter(sources, seconds) as exporter:
+        registry = CollectorRegistry()
+        registry.register(exporter)
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        try:
+            server, thread = start_http_server(port, address, registry)
+        except OSError as error:
+            raise MarinaError(_refused(error, address, port)) from error
+        out.print(f"exporter  http://{address}:{port}/metrics\n\nCtrl-C stops it.", markup=False)
+        stopping.wait()
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def _refused(error: OSError, address: str, port: int) -> str:
+    if error.errno == errno.EADDRINUSE:
+        move = "stop that, or move with EXPORTER_PORT=<port> in the environment or in .env"
+        return f"port {port} is taken{holder_of(port)}: {move}"
+    return f"--address: cannot listen on {address}: {error.strerror or error}"

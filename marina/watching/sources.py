@@ -1,0 +1,135 @@
+"""What the exporter looks at: each source reads one thing, and says what it found as samples."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from cryptography import x509
+
+from marina.errors import MarinaError
+from marina.serving.deployment import DeployedModel, Deployment, read_deployment
+from marina.serving.management import Management, Running
+from marina.watching.exported import Sample
+from marina.watching.restarts import Restarts
+
+BEGINS = b"-----BEGIN CERTIFICATE-----"
+
+
+class Source(ABC):
+    """One thing that is looked at again and again."""
+
+    name: str
+
+    @abstractmethod
+    def look(self) -> Iterable[Sample]:
+        """What it says now.
+
+        Raises:
+            MarinaError: it says nothing.
+        """
+
+
+class Server(Source):
+    """TorchServe, by its Management API."""
+
+    name = "torchserve"
+
+    def __init__(self, management: Management) -> None:
+        self._management = management
+        self._restarts = Restarts()
+
+    def look(self) -> Iterable[Sample]:
+        """Workers, queues and defaults of every registered version."""
+        try:
+            models = self._management.all_versions()
+            defaults = {model: self._management.default_version(model) for model in models}
+        except MarinaError:
+            self._restarts.forget_processes()
+            raise
+        versions = [running for one in models.values() for running in one.values()]
+        restarts = self._restarts.look(versions)
+        return [
+            sample
+            for running in versions
+            for sample in _of_version(running, restarts[running.model, running.version], defaults[running.model])
+        ]
+
+
+def _of_version(running: Running, restarts: int, default: str) -> Iterator[Sample]:
+    of = (running.model, running.version)
+    yield Sample("marina_workers_ready", of, running.ready_workers)
+    yield Sample("marina_workers_wanted", of, running.wanted_workers)
+    yield Sample("marina_worker_restarts_total", of, restarts)
+    yield Sample("marina_queue_waiting_requests", of, running.waiting)
+    yield Sample("marina_queue_room_requests", of, running.room)
+    yield Sample("marina_version_default", of, running.version == default)
+    for worker in running.workers:
+        if worker.memory_bytes > 0:  # TorchServe has not looked yet
+            yield Sample("marina_worker_memory_bytes", (*of, worker.id), worker.memory_bytes)
+
+
+class WrittenDeployment(Source):
+    """What the deployment's file says; read again where it has changed."""
+
+    name = "deployment"
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._read: tuple[int, Deployment] | None = None
+
+    def look(self) -> Iterable[Sample]:
+        """Versions that should run, and what their callers are promised."""
+        return [sample for model, deployed in self._deployment().models.items() for sample in _promises(model, deployed)]
+
+    def _deployment(self) -> Deployment:
+        try:
+            changed = self._path.stat().st_mtime_ns
+        except OSError as error:
+            raise MarinaError(f"{self._path}: cannot be read: {error.strerror}") from error
+        if self._read is None or self._read[0] != changed:
+            self._read = changed, read_deployment(self._path)
+        return self._read[1]
+
+
+def _promises(model: str, deployed: DeployedModel) -> Iterator[Sample]:
+    for version in deployed.versions:
+        yield Sample("marina_version_deployed", (model, version), 1)
+    if deployed.objectives.p99_ms is not None:
+        yield Sample("marina_objective_p99_seconds", (model,), deployed.objectives.p99_ms / 1000)
+    yield Sample("marina_objective_error_ratio", (model,), deployed.objectives.errors_percent / 100)
+
+
+class Certificates(Source):
+    """Certificates in PEM files, by name, and in a folder of such files, where keys lie beside them."""
+
+    name = "certificates"
+
+    def __init__(self, files: Iterable[Path], folder: Path | None = None) -> None:
+        self._files = list(files)
+        self._folder = folder
+
+    def look(self) -> Iterable[Sample]:
+        """When the first certificate of each file ends, which is the server's own."""
+        ends = {str(file): _end(file) for file in self._files} | {str(file): _end(file) for file in self._in_folder()}
+        return [Sample("marina_certificate_expiry_timestamp_seconds", (file,), end) for file, end in ends.items()]
+
+    def _in_folder(self) -> list[Path]:
+        return [file for file in sorted(self._folder.glob("*.pem")) if _has_certificate(file)] if self._folder else []
+
+
+def _has_certificate(file: Path) -> bool:
+    try:
+        return BEGINS in file.read_bytes()
+    except PermissionError:  # a key, for its owner alone
+        return False
+
+
+def _end(file: Path) -> float:
+    try:
+        return x509.load_pem_x509_certificates(file.read_bytes())[0].not_valid_after_utc.timestamp()
+    except OSError as error:
+        raise MarinaError(f"{file}: cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise MarinaError(f"{file}: must hold a certificate in PEM; found something else") from error
