@@ -24,9 +24,9 @@ test: setup-test lint  ## run all tests that this machine can
 cells: setup-test  ## build and serve every cell of the table in docs/tasks.md, half an hour; UPDATE=1 writes the table
 	$(BIN)/pytest tests/cells $(if $(UPDATE),--update)
 
-slow: setup-test  ## run what make test leaves out, half an hour: every source by every runtime, sixty killed builds
+slow: setup-test  ## run what make test leaves out, half an hour: every source by every runtime, killed builds and recorders
 	$(BIN)/pytest -m slow
-	SLOW=1 $(BIN)/pytest tests/build/test_sources.py tests/build/test_killed_builds.py
+	SLOW=1 $(BIN)/pytest tests/build/test_sources.py tests/build/test_killed_builds.py tests/unit/test_recorder.py
 
 lint: setup-test  ## check style and types
 	$(BIN)/ruff check .

@@ -9,11 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, select
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
-from marina import paths
+from marina.comparing.traffic_settings import TrafficSettings
 from marina.comparing.traffic_tables import SCHEMA, about, metadata
 from marina.errors import MarinaError, UsageError
 from marina.paths import State
@@ -35,12 +34,6 @@ SQLITE_SAYS = (  # a part of what it says, what that means
 )
 
 
-class _Environment(BaseSettings):
-    model_config = SettingsConfigDict(env_file=paths.ROOT / ".env", extra="ignore")
-
-    traffic_database: str | None = None
-
-
 def database_url(state: State, given: str | None = None) -> URL:
     """Where the traffic is stored: as given, else as TRAFFIC_DATABASE in the environment or ``.env`` says, else in the state.
 
@@ -51,7 +44,7 @@ def database_url(state: State, given: str | None = None) -> URL:
     Raises:
         UsageError: it is no address of a database, or has a password where everybody on the machine sees it.
     """
-    text = given or _Environment().traffic_database
+    text = given or TrafficSettings().traffic_database
     if not text:
         return _file_url(state.traffic / FILE)
     if "://" not in text:

@@ -233,6 +233,17 @@ class Traffic:
         with self.reading() as connection:
             return connection.execute(select(progress.c.bytes_read).where(progress.c.source == source)).scalar() or 0
 
+    def give_room_back(self) -> None:
+        """See that what was deleted is on the disk no more: a SQLite file keeps its pages, and its log what it had."""
+        if self._engine.dialect.name != "sqlite":
+            return  # PostgreSQL's own autovacuum does it
+        with plain_errors(self._url), self._engine.connect() as connection:
+            connection.exec_driver_sql("COMMIT")
+            cursor = connection.connection.cursor()  # SQLAlchemy ends a statement that has no columns before it has ended
+            for pragma in ("incremental_vacuum", "wal_checkpoint(TRUNCATE)"):
+                cursor.execute(f"PRAGMA {pragma}")
+                cursor.fetchall()
+
     def forget_progress(self, source: str) -> None:
         """A log is no more."""
         with self.writing() as connection:
