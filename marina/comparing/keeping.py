@@ -26,7 +26,7 @@ def expire(traffic: Traffic, keep_seconds: float, now: float) -> int:
 def forget(traffic: Traffic, key: str) -> dict[str, int]:
     """Delete all rows of a hashed key, its requests' outcomes and comparisons too; returns how many, by table."""
     with traffic.writing() as connection:
-        gone = {table.name: connection.execute(delete(table).where(found)).rowcount for table, found in _of_key(key)}
+        gone = {table.name: connection.execute(delete(table).where(found)).rowcount for table, found in conditions_of(key)}
     traffic.give_room_back()
     return gone
 
@@ -34,11 +34,11 @@ def forget(traffic: Traffic, key: str) -> dict[str, int]:
 def rows_of(traffic: Traffic, key: str) -> dict[str, int]:
     """How many rows there are of a hashed key, by table."""
     with traffic.reading() as connection:
-        return {table.name: _count(connection, table, found) for table, found in _of_key(key)}
+        return {table.name: _count(connection, table, found) for table, found in conditions_of(key)}
 
 
-def _of_key(key: str) -> list[tuple[Table, ColumnElement[bool]]]:
-    """Requests last: the others are found by them."""
+def conditions_of(key: str) -> list[tuple[Table, ColumnElement[bool]]]:
+    """By what the rows of a hashed key are found in each table; requests last, as the others are found by them."""
     own = select(requests.c.request_id).where(requests.c.key == key)
     return [
         (agreements, agreements.c.request_id.in_(own)),
