@@ -22,6 +22,7 @@ from marina.serving.deployment import read_deployment
 from marina.serving.ports import Ports
 from marina.store import exporters
 from marina.store.spec import Version, find_spec
+from marina.watching.exported import EXPORTED, Exported
 
 DEFAULTS = {name.upper(): field.default for name, field in Ports.model_fields.items()}
 SCRIPTS = sorted(path.stem for path in (paths.ROOT / "scripts").glob("*.py"))
@@ -145,6 +146,15 @@ def test_the_docs_list_every_method_and_every_metric() -> None:
     assert re.findall(r"^\| `(\w+)` \| (?:yes|no)", text, re.MULTILINE) == list(IMAGE_METHODS)
     named = set(re.findall(r"^\| `(marina_\w+)`", text, re.MULTILINE))
     assert named == set(COUNTERS) | set(HISTOGRAMS)
+
+
+def test_the_docs_list_everything_that_is_exported() -> None:
+    """docs/watching.md has each metric of the exporter with its kind, its labels and its meaning."""
+    rows = re.findall(
+        r"^\| `(marina_\w+)` \| (.*) \| (.*) \| (.*) \|$", (paths.ROOT / "docs" / "watching.md").read_text(), re.MULTILINE
+    )
+    listed = {name: Exported(kind, tuple(re.findall(r"`(\w+)`", labels)), meaning) for name, kind, labels, meaning in rows}
+    assert listed == EXPORTED
 
 
 def test_the_readme_lists_every_handler_as_it_describes_itself() -> None:

@@ -119,7 +119,7 @@ def test_a_handler_without_explanations_says_so(tmp_path: Path) -> None:
 
 
 def test_metrics_carry_the_version_that_answered(worker: Worker, caplog: pytest.LogCaptureFixture) -> None:
-    """Answers are counted by model, true version, kind and status, refusals by reason, batches by size and time, answers by time."""
+    """Answers are counted by model, true version, kind and status, refusals by reason, batches and answers by time."""
     with caplog.at_level(logging.INFO):
         worker.ask(*bodies(1, "word"))
         worker.handler.meter.flush()
