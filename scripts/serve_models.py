@@ -10,7 +10,7 @@ from pathlib import Path
 from marina import paths
 from marina.config.settings import read_settings
 from marina.console import run
-from marina.paths import Store
+from marina.paths import State, Store
 from marina.serving.deployment import read_deployment
 from marina.serving.ports import read_ports
 from marina.serving.properties import ports_in
@@ -28,6 +28,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--config", type=Path, default=paths.SERVER_CONFIG, help="TorchServe's settings (%(default)s)")
     options.add_argument("--store", type=Path, default=Store().folder, help="folder of archives/ and index.json (%(default)s)")
     options.add_argument("--logs", type=Path, default=paths.ROOT / "logs", help="folder for TorchServe's logs (%(default)s)")
+    options.add_argument("--state", type=Path, default=State().folder, help="folder of what is remembered (%(default)s)")
     options.add_argument(
         "--address",
         help="address to listen on (those of --config); beyond loopback whoever reaches the machine can register models, unless "
@@ -45,7 +46,8 @@ def _plan(options: argparse.Namespace) -> Plan:
     deployment = read_deployment(options.deployment)
     settings = read_settings(options.config, os.environ)
     ports = read_ports(ports_in(settings))
-    return Plan(deployment, Store(options.store.resolve()), ports, options.address, options.logs.resolve(), settings)
+    logs, state = options.logs.resolve(), State(options.state.resolve())
+    return Plan(deployment, Store(options.store.resolve()), ports, options.address, logs, settings, state)
 
 
 if __name__ == "__main__":

@@ -86,7 +86,8 @@ class Serving:
 def serving(ports: Ports, store: Store, folder: Path, *arguments: str | Path, script: Path = SCRIPT) -> Iterator[Serving]:
     """Start a server; it is stopped, whatever happens."""
     folder.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, str(script), "--store", str(store.folder), "--logs", str(folder / "logs"), *map(str, arguments)]
+    own = ["--store", str(store.folder), "--logs", str(folder / "logs"), "--state", str(folder / "state")]
+    command = [sys.executable, str(script), *own, *map(str, arguments)]
     with (folder / "output").open("wb") as output:
         process = subprocess.Popen(
             command,

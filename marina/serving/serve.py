@@ -14,6 +14,7 @@ from pathlib import Path
 
 from rich.table import Table
 
+from marina.comparing.live import standing
 from marina.config.addresses import Listener, listeners
 from marina.config.check import check_text, folder_of, require_right
 from marina.config.findings import Level
@@ -21,16 +22,19 @@ from marina.config.place import this_place
 from marina.config.settings import Settings
 from marina.console import err, out, step
 from marina.errors import MarinaError
-from marina.paths import Store
+from marina.paths import State, Store
 from marina.serving.access import Access
+from marina.serving.applied import forget_all
+from marina.serving.apply import House, alone, carry_out, look
 from marina.serving.deployment import Deployment, Wanted
+from marina.serving.differences import Rules
 from marina.serving.inference import Inference
 from marina.serving.management import Management
 from marina.serving.polling import wait_for
 from marina.serving.ports import Ports, require_free
 from marina.serving.process import TorchServe
 from marina.serving.properties import effective_properties
-from marina.serving.service import Server, bring_into_service
+from marina.serving.service import Server
 from marina.serving.watch import Watch
 from marina.store.build import ensure, entry_without_spec
 from marina.store.index import Entry, verified_archive
@@ -59,6 +63,7 @@ class Plan:
     address: str | None
     logs: Path
     settings: Settings
+    state: State
 
     @property
     def folder(self) -> Path:
@@ -177,10 +182,14 @@ def _start(plan: Plan, torchserve: TorchServe, stopping: threading.Event) -> Ser
 
 
 def _bring_all_into_service(plan: Plan, server: Server, torchserve: TorchServe, stopping: threading.Event) -> None:
-    for wanted in plan.deployment.versions():
-        with err.status(f"{wanted}: waiting for its workers"):
-            bring_into_service(server, wanted, lambda: _check(torchserve, stopping))
-        step(f"{wanted}: READY, and answers its sample")
+    """Apply the deployment to a server that has nothing yet."""
+    house = House(server, plan.state, lambda: _check(torchserve, stopping))
+    stands = standing(plan.deployment, plan.state)
+    for note in stands.notes:
+        step(note)
+    with alone(plan.state):
+        forget_all(plan.state)
+        carry_out(house, stands.deployment, look(house, stands.deployment, Rules()).steps, tell=lambda _: None)
 
 
 def _watch(management: Management, torchserve: TorchServe, stopping: threading.Event) -> None:

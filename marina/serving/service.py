@@ -45,6 +45,8 @@ def bring_into_service(server: Server, wanted: Wanted, tick: Callable[[], None] 
     workers = wanted.settings.workers or entry.serving.workers
     server.management.register(entry.archive, wanted, workers)
     try:
+        if server.management.versions(wanted.model)[wanted.name].wanted_workers != workers:
+            server.management.scale(wanted.model, wanted.name, workers)  # it took the archive's number
         wait_until_ready(server, wanted.model, wanted.name, tick)
         check_sample(server, wanted.model, wanted.name, entry)
     except MarinaError:
