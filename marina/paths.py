@@ -16,6 +16,7 @@ PRODUCTION_CONFIG = CONFIG / "config.production.properties"
 CERTIFICATES = CONFIG / "certificates"  # made by make_certificate.py, not in git
 METRICS_CONFIG = CONFIG / "metrics.yaml"
 DEPLOYMENT = CONFIG / "deployment.yaml"
+GATEWAY_CONFIG = CONFIG / "gateway" / "gateway.yaml"
 
 
 @dataclass(frozen=True)

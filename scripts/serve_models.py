@@ -5,11 +5,15 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from marina import paths
 from marina.config.settings import read_settings
 from marina.console import run
+from marina.gateway.place import LOOPBACK, Address, Place
+from marina.gateway.serving import GatewayPlan
+from marina.gateway.settings import read_gateway_settings
 from marina.paths import State, Store
 from marina.serving.deployment import read_deployment
 from marina.serving.ports import read_ports
@@ -22,18 +26,21 @@ def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(
         description=__doc__,
         epilog="Ports come from INFERENCE_PORT, MANAGEMENT_PORT, METRICS_PORT, GRPC_INFERENCE_PORT and "
-        "GRPC_MANAGEMENT_PORT, in the environment or in .env, else from --config.",
+        "GRPC_MANAGEMENT_PORT, in the environment or in .env, else from --config; the gateway's from GATEWAY_PORT and "
+        "GATEWAY_INTERNAL_PORT.",
     )
     options.add_argument("--deployment", type=Path, default=paths.DEPLOYMENT, help="what to serve (%(default)s)")
     options.add_argument("--config", type=Path, default=paths.SERVER_CONFIG, help="TorchServe's settings (%(default)s)")
     options.add_argument("--store", type=Path, default=Store().folder, help="folder of archives/ and index.json (%(default)s)")
     options.add_argument("--logs", type=Path, default=paths.ROOT / "logs", help="folder for TorchServe's logs (%(default)s)")
-    options.add_argument("--state", type=Path, default=State().folder, help="folder of what is remembered (%(default)s)")
     options.add_argument(
         "--address",
         help="address to listen on (those of --config); beyond loopback whoever reaches the machine can register models, unless "
         "--config has TLS and tokens",
     )
+    options.add_argument("--state", type=Path, default=State().folder, help="folder of what is remembered (%(default)s)")
+    options.add_argument("--gateway", type=Path, default=paths.GATEWAY_CONFIG, help="the gateway's settings (%(default)s)")
+    options.add_argument("--no-gateway", action="store_true", help="leave the gateway out: callers ask TorchServe itself")
     return options
 
 
@@ -47,7 +54,20 @@ def _plan(options: argparse.Namespace) -> Plan:
     settings = read_settings(options.config, os.environ)
     ports = read_ports(ports_in(settings))
     logs, state = options.logs.resolve(), State(options.state.resolve())
-    return Plan(deployment, Store(options.store.resolve()), ports, options.address, logs, settings, state)
+    plan = Plan(deployment, Store(options.store.resolve()), ports, options.address, logs, settings, state)
+    return plan if options.no_gateway else replace(plan, gateway=_gateway(options, plan))
+
+
+def _gateway(options: argparse.Namespace, plan: Plan) -> GatewayPlan:
+    settings, ports = read_gateway_settings(options.gateway), plan.ports
+    place = Place(
+        callers=Address(settings.address, ports.gateway_port),
+        internal=Address(LOOPBACK, ports.gateway_internal_port),
+        inference=Address(plan.reached("inference"), ports.inference_port),
+        management=Address(plan.reached("management"), ports.management_port),
+        grpc=Address(plan.reached("grpc_inference"), ports.grpc_inference_port),
+    )
+    return GatewayPlan(plan.state, settings, place)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from marina.config.place import this_place
 from marina.config.settings import Settings
 from marina.console import err, out, step
 from marina.errors import MarinaError
+from marina.gateway.serving import GatewayPlan, ServedGateway, gateway_of, require_behind
 from marina.paths import State, Store
 from marina.serving.access import Access
 from marina.serving.applied import forget_all
@@ -64,6 +65,7 @@ class Plan:
     logs: Path
     settings: Settings
     state: State
+    gateway: GatewayPlan | None = None
 
     @property
     def folder(self) -> Path:
@@ -90,14 +92,17 @@ class Plan:
 
     def url(self, api: str) -> str:
         """The address by which this machine reaches an API: ``inference``, ``management`` or ``metrics``."""
-        one = self._listener(api)
-        host = self.address or one.host
-        scheme = "https" if one.is_encrypted else "http"
-        return f"{scheme}://{LOOPBACK if host == EVERYWHERE else host}:{getattr(self.ports, f'{api}_port')}"
+        scheme = "https" if self._listener(api).is_encrypted else "http"
+        return f"{scheme}://{self.reached(api)}:{getattr(self.ports, f'{api}_port')}"
+
+    def reached(self, api: str) -> str:
+        """The host by which this machine reaches an API; also ``grpc_inference``."""
+        host = self.address or self._listener(api).host
+        return LOOPBACK if host == EVERYWHERE else host
 
     def _listener(self, api: str) -> Listener:
         """The API's own; that of an address which is none, or of metrics that are not served, is TorchServe's default."""
-        found = (one for one in listeners(self.settings) if one.key == f"{api}_address")
+        found = (one for one in listeners(self.settings) if one.key in (f"{api}_address", f"{api}_port"))
         return next(found, Listener(f"{api}_address", LOOPBACK, 0, is_encrypted=False))
 
 
@@ -108,14 +113,19 @@ def serve(plan: Plan) -> int:
         MarinaError: something is not as it must be; nothing is left running then.
     """
     properties = _checked_properties(plan)
+    if plan.gateway:
+        require_behind(plan.settings, plan.gateway.settings)
     require_free(plan.ports, plan.host)
     entries = _built(plan)
-    with _stop_signals() as stopping, TorchServe(properties, plan.logs) as torchserve:
+    with _stop_signals() as stopping, TorchServe(properties, plan.logs) as torchserve, gateway_of(plan.gateway) as gateway:
         try:
             server = _start(plan, torchserve, stopping)
             _bring_all_into_service(plan, server, torchserve, stopping)
+            if gateway:
+                gateway.start(_as_live(plan), lambda: _check(torchserve, stopping))
+                step("the gateway answers")
             _show(plan, entries, torchserve)
-            _watch(server.management, torchserve, stopping)
+            _watch(server.management, torchserve, gateway, stopping)
         except Stopped:
             step("stopping")
         except MarinaError as error:
@@ -184,20 +194,26 @@ def _start(plan: Plan, torchserve: TorchServe, stopping: threading.Event) -> Ser
 def _bring_all_into_service(plan: Plan, server: Server, torchserve: TorchServe, stopping: threading.Event) -> None:
     """Apply the deployment to a server that has nothing yet."""
     house = House(server, plan.state, lambda: _check(torchserve, stopping))
+    with alone(plan.state):
+        forget_all(plan.state)
+        carry_out(house, plan.deployment, look(house, plan.deployment, Rules()).steps, tell=lambda _: None)
+
+
+def _as_live(plan: Plan) -> Deployment:
+    """The deployment with the splits that the gateway starts with."""
     stands = standing(plan.deployment, plan.state)
     for note in stands.notes:
         step(note)
-    with alone(plan.state):
-        forget_all(plan.state)
-        carry_out(house, stands.deployment, look(house, stands.deployment, Rules()).steps, tell=lambda _: None)
+    return stands.deployment
 
 
-def _watch(management: Management, torchserve: TorchServe, stopping: threading.Event) -> None:
+def _watch(management: Management, torchserve: TorchServe, gateway: ServedGateway | None, stopping: threading.Event) -> None:
     watch = Watch(management)
     watch.look()
     while not stopping.wait(LOOK_SECONDS):
         _check(torchserve, stopping)
-        for change in watch.look():
+        lost = gateway.look() if gateway else None
+        for change in [*watch.look(), *([lost] if lost else [])]:
             step(f"{time.strftime('%H:%M:%S')}  {change}")
     raise Stopped
 
@@ -244,10 +260,11 @@ def _show(plan: Plan, entries: dict[Wanted, Entry], torchserve: TorchServe) -> N
     out.print(table)
     out.print(_addresses(plan, torchserve), markup=False)
     curl = _curl(plan, asks=plan.asks_for_tokens)
+    asked = plan.gateway.url if plan.gateway else plan.url("inference")
     out.print(
         "Ask it, from another terminal:\n"
-        f"  {curl} {plan.url('inference')}/predictions/{first.model} -T {sample}\n"
-        f"  {curl} {plan.url('inference')}/explanations/{last.model}/{last.name} -T {of_last}\n"
+        f"  {curl} {asked}/predictions/{first.model} -T {sample}\n"
+        f"  {curl} {asked}/explanations/{last.model}/{last.name} -T {of_last}\n"
         f"  {_curl(plan, asks=False)} {plan.url('metrics')}/metrics\n\n"
         "Ctrl-C stops it.",
         markup=False,
@@ -256,8 +273,10 @@ def _show(plan: Plan, entries: dict[Wanted, Entry], torchserve: TorchServe) -> N
 
 def _addresses(plan: Plan, torchserve: TorchServe) -> str:
     tokens = f"tokens      {torchserve.keys}\n" if plan.asks_for_tokens else ""
+    gateway = f"gateway     {plan.gateway.url}\n" if plan.gateway else ""
     return (
-        f"\ninference   {plan.url('inference')}\n"
+        f"\n{gateway}"
+        f"inference   {plan.url('inference')}\n"
         f"management  {plan.url('management')}\n"
         f"metrics     {plan.url('metrics')}\n"
         f"{tokens}"

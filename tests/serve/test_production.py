@@ -28,7 +28,7 @@ def secured(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     config = folder / "config.production.properties"
     config.write_text(paths.PRODUCTION_CONFIG.read_text().replace("config/certificates", str(folder)))
     (folder / "deployment.yaml").write_text('models: {digits: {default: "1.0", versions: {"1.0": {}}}}')
-    arguments = ("--config", config, "--deployment", folder / "deployment.yaml")
+    arguments = ("--no-gateway", "--config", config, "--deployment", folder / "deployment.yaml")
     with serving(free_ports(), store, folder, *arguments) as started:
         started.wait_for_output(READY)
         yield started
@@ -137,7 +137,7 @@ def test_a_token_that_has_ended_is_renewed(store: Store, tmp_path: Path) -> None
     text = paths.SERVER_CONFIG.read_text().replace("disable_token_authorization=true", "disable_token_authorization=false")
     config.write_text(f"{text}\ntoken_expiration_min={SECONDS_OF_A_TOKEN / 60}\n")
     (tmp_path / "deployment.yaml").write_text('models: {digits: {default: "1.0", versions: {"1.0": {}}}}')
-    arguments = ("--config", config, "--deployment", tmp_path / "deployment.yaml")
+    arguments = ("--no-gateway", "--config", config, "--deployment", tmp_path / "deployment.yaml")
     with serving(free_ports(), store, tmp_path / "server", *arguments) as started:
         started.wait_for_output(READY)
         first = json.loads(keys(started).read_text())
@@ -170,7 +170,7 @@ def test_a_mistake_in_the_configuration_ends_the_start(changed: str, message: st
     keys_of = [line.split("=")[0] for line in changed.splitlines()]
     kept = [line for line in paths.SERVER_CONFIG.read_text().splitlines() if line.split("=")[0] not in keys_of]
     config.write_text("\n".join([*kept, changed, ""]))
-    with serving(free_ports(), store, tmp_path / "server", "--config", config) as started:
+    with serving(free_ports(), store, tmp_path / "server", "--no-gateway", "--config", config) as started:
         assert started.process.wait(60) == 1
     assert f"error: {config}{message.format(line=len(kept) + 1)}" in started.output
     assert "TorchServe answers" not in started.output

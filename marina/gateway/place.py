@@ -1,0 +1,43 @@
+"""Where a gateway stands: what it listens on, what it forwards to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Address:
+    """A host and a port."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+    @property
+    def message(self) -> dict[str, Any]:
+        """As Envoy writes it."""
+        return {"socket_address": {"address": self.host, "port_value": self.port}}
+
+
+@dataclass(frozen=True)
+class Place:
+    """The addresses around a gateway.
+
+    Attributes:
+        callers: where callers ask.
+        internal: where we ask: figures, readiness, the Management API.
+        inference: TorchServe's Inference API.
+        management: its Management API.
+        grpc: its Inference API by gRPC.
+    """
+
+    callers: Address = Address(LOOPBACK, 8000)
+    internal: Address = Address(LOOPBACK, 8001)
+    inference: Address = Address(LOOPBACK, 8080)
+    management: Address = Address(LOOPBACK, 8081)
+    grpc: Address = Address(LOOPBACK, 7070)

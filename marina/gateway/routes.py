@@ -1,0 +1,79 @@
+"""Envoy's routes: what callers reach, and nothing else; and the second hop, where the version comes into the path."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from marina.gateway.arms import ROUTES, Arm, all_arms, shadow_of
+from marina.gateway.clusters import GRPC, TORCHSERVE
+from marina.gateway.messages import Message, headers, route_configuration
+from marina.gateway.model_routes import ModelRoutes, limit
+from marina.gateway.settings import GatewaySettings
+from marina.serving.deployment import Deployment
+
+PASSED = ("/v1/models", "/v2")
+PASSED_EXACT = ("/ping", "/api-description")
+GRPC_SERVICES = (
+    "/org.pytorch.serve.grpc.inference.InferenceAPIsService",
+    "/org.pytorch.serve.grpc.openinference.GRPCInferenceService",
+)
+
+
+def caller_routes(deployment: Deployment, settings: GatewaySettings) -> Message:
+    """The routes of the callers' listener."""
+    models = [ModelRoutes(model, kind, one, settings) for model, one in deployment.models.items() for kind in ROUTES]
+    host = {
+        "name": "callers",
+        "domains": ["*"],
+        "routes": [_alive(), *(route for model in models for route in model.routes()), *_passed(settings)],
+        "request_headers_to_remove": ["authorization"],
+        "response_headers_to_add": headers({"x-client-request-id": "%REQ(x-client-request-id)%"}),
+    }
+    return route_configuration("callers", [host])
+
+
+def _alive() -> Message:
+    return {
+        "match": {"path": "/healthz"},
+        "direct_response": {"status": 200, "body": {"inline_string": '{"status": "alive"}\n'}},
+        "response_headers_to_add": headers({"content-type": "application/json"}),
+    }
+
+
+def _passed(settings: GatewaySettings) -> Iterator[Message]:
+    """What goes to TorchServe as it is; what is not named here is answered with 404, the Management API among it."""
+    for service in GRPC_SERVICES:
+        yield {"match": {"path_separated_prefix": service, "grpc": {}}, "route": {"cluster": GRPC, **limit(settings)}}
+    passed = {"cluster": TORCHSERVE, **limit(settings)}
+    for kind in ROUTES:
+        told = {"filter_metadata": {"marina": {"route": kind}}}
+        yield {"match": {"path_separated_prefix": f"/{kind}"}, "metadata": told, "route": passed}
+    for prefix in PASSED:
+        yield {"match": {"path_separated_prefix": prefix}, "route": passed}
+    for path in PASSED_EXACT:
+        yield {"match": {"path": path}, "route": passed}
+
+
+def arm_routes(deployment: Deployment) -> Message:
+    """The routes of the second hop. A host that it does not know is answered with 404: nothing falls to a default version."""
+    shadows = [shadow_of(model, deployed) for model, deployed in deployment.models.items()]
+    arms = {*all_arms(deployment), *(shadow for shadow in shadows if shadow)}
+    return route_configuration("arms", [_arm_host(arm) for arm in sorted(arms, key=lambda arm: arm.cluster)])
+
+
+def _arm_host(arm: Arm) -> Message:
+    return {"name": arm.cluster, "domains": [arm.host], "routes": [_versioned(arm, kind) for kind in ROUTES]}
+
+
+def _versioned(arm: Arm, kind: str) -> Message:
+    unnamed = rf"/{kind}/{re.escape(arm.model)}/?"
+    named = f"/{kind}/{arm.model}/{arm.version}".replace("\\", "\\\\")
+    return {
+        "match": {"safe_regex": {"regex": unnamed}},
+        "route": {
+            "cluster": TORCHSERVE,
+            "regex_rewrite": {"pattern": {"regex": f"^{unnamed}$"}, "substitution": named},
+            "timeout": "0s",
+        },
+    }

@@ -1,0 +1,130 @@
+"""The gateway as a part of ``make serve``: checked before, started behind TorchServe, watched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from marina.config.settings import Settings
+from marina.errors import MarinaError, UsageError
+from marina.gateway.gateway import Gateway
+from marina.gateway.place import Place
+from marina.gateway.process import Envoy
+from marina.gateway.settings import GatewaySettings
+from marina.paths import State
+from marina.serving.deployment import Deployment
+from marina.serving.polling import wait_for
+
+START_SECONDS = 30
+LOOK_SECONDS = 0.05
+MAX_REQUEST = 6_553_500  # TorchServe's default
+
+
+@dataclass(frozen=True)
+class GatewayPlan:
+    """A gateway that is to be started."""
+
+    state: State
+    settings: GatewaySettings
+    place: Place
+
+    @property
+    def url(self) -> str:
+        """Where callers on this machine ask."""
+        host = "127.0.0.1" if self.place.callers.host == "0.0.0.0" else self.place.callers.host  # noqa: S104 - compared with
+        return f"{'https' if self.settings.tls else 'http'}://{host}:{self.place.callers.port}"
+
+    @property
+    def internal_url(self) -> str:
+        """Where we ask."""
+        return f"http://{self.place.internal}"
+
+
+class ServedGateway:
+    """A gateway that runs beside TorchServe; one that dies is started again, with the same files."""
+
+    def __init__(self, plan: GatewayPlan) -> None:
+        """Nothing runs yet."""
+        self._plan = plan
+        self._gateway = Gateway(plan.state, plan.internal_url)
+        self._envoy = Envoy(plan.state)
+
+    def start(self, deployment: Deployment, tick: Callable[[], None]) -> None:
+        """Write its files, start it, and wait until it has taken them.
+
+        Args:
+            deployment: whose splits it starts with.
+            tick: called at each look; what it raises ends the wait.
+
+        Raises:
+            MarinaError: it does not start, or rejects something; the message has its reason.
+        """
+        self._gateway.write(deployment, self._plan.place, self._plan.settings)
+        self._run(tick)
+
+    def look(self) -> str | None:
+        """Start it again where it has ended; the sentence that says so.
+
+        Raises:
+            MarinaError: it does not start again.
+        """
+        if self._envoy.is_running:
+            return None
+        self.stop()
+        self._run(lambda: None)
+        return f"the gateway was lost, and runs again (pid {self._envoy.pid})"
+
+    def stop(self) -> None:
+        """Stop it, where it runs."""
+        self._envoy.stop()
+
+    def _run(self, tick: Callable[[], None]) -> None:
+        self._envoy.__enter__()
+
+        def answers() -> bool:
+            tick()
+            if not self._envoy.is_running:
+                raise MarinaError("\n".join(["the gateway did not start; the end of its log:", *self._envoy.log_tail()]))
+            return self._gateway.stats.answers()
+
+        if not wait_for(answers, START_SECONDS, LOOK_SECONDS):
+            raise MarinaError("\n".join([f"the gateway did not answer within {START_SECONDS} s:", *self._envoy.log_tail()]))
+        self._gateway.wait_until_taken()
+
+
+@contextmanager
+def gateway_of(plan: GatewayPlan | None) -> Iterator[ServedGateway | None]:
+    """The gateway of a plan, stopped at the end."""
+    if plan is None:
+        yield None
+        return
+    gateway = ServedGateway(plan)
+    try:
+        yield gateway
+    finally:
+        gateway.stop()
+
+
+def require_behind(settings: Settings, gateway: GatewaySettings) -> None:
+    """See that a TorchServe can stand behind a gateway.
+
+    Raises:
+        UsageError: it asks for tokens or TLS, or takes less than the gateway lets through.
+    """
+    if not settings.says_yes("disable_token_authorization"):
+        raise UsageError(
+            f"{settings.file}: TorchServe's tokens are on, which change at each start, so that a gateway cannot send them: "
+            "set disable_token_authorization=true and give callers keys at the gateway, or serve without one by --no-gateway"
+        )
+    if settings.value("inference_address").lower().startswith("https"):
+        raise UsageError(
+            f"{settings.file}: inference_address: the gateway asks TorchServe by http; found https: "
+            "give callers TLS at the gateway (tls in config/gateway/gateway.yaml), or serve without one by --no-gateway"
+        )
+    limit = int(settings.value("max_request_size") or MAX_REQUEST)
+    if gateway.body_limit_bytes >= limit:
+        raise UsageError(
+            f"body_limit_bytes of the gateway must be below max_request_size of {settings.file}, {limit}; "
+            f"found {gateway.body_limit_bytes}"
+        )
