@@ -55,6 +55,7 @@ def traced(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[T
         collected = opened.enter_context(collector())
         variables.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collected.url)
         variables.setenv("OTEL_SERVICE_NAME", "digits-here")
+        variables.setenv("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer SecretCollector")
         with serving(free_ports(), store, folder, "--deployment", deployment) as server:
             server.wait_for_output(READY)
             yield Traced(server, collected, opened)
@@ -100,6 +101,7 @@ def test_nothing_that_a_caller_sends_is_in_a_span(traced: Traced) -> None:
         traced.ask(number, "/predictions/digits?name=SecretQuery", content, **headers, **more)
         assert traced.collector.wait_for(f"{number:032x}", 2)[0].attributes["marina.request.id"] == "mine-301"
     assert not any(b"Secret" in body for body in traced.collector.bodies)
+    assert traced.collector.headers[0]["authorization"] == "Bearer SecretCollector"
 
 
 def test_only_requests_have_spans(traced: Traced) -> None:
@@ -120,3 +122,5 @@ def test_a_collector_that_goes_and_comes_back_is_no_caller_s_matter(traced: Trac
     with collector(urlsplit(traced.collector.url).port or 0) as again:
         assert eventually(lambda: traced.ask(601, "/predictions/digits", seven).ok and bool(again.of_trace(f"{601:032x}")))
     assert traced.server.ask("/predictions/digits", seven).ok
+    logs = [path.read_text() for path in (traced.server.folder / "logs").iterdir()]
+    assert not any("SecretCollector" in text for text in [*logs, traced.server.output])

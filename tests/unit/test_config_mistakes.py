@@ -435,6 +435,10 @@ PUBLIC = {
         "private_key_file=elsewhere/key.pem\ncertificate_file=elsewhere/certs.pem\nasync_logging=true\n"
     ),
     "Java": "vmargs=-Xmx4g -XX:+ExitOnOutOfMemoryError -XX:+HeapDumpOnOutOfMemoryError\nprefer_direct_buffer=True\n",
+    "blanks before the keys": " inference_address = http://localhost:3000\n\tmanagement_address: http://localhost:3001\n",
+    "pages of browsers": "cors_allowed_origin=https://here.example\ncors_allowed_methods=GET, POST, OPTIONS\n",
+    "names for archives": "model_store=models\nload_models=cats=cats-v2.mar,dogs.mar\nnumber_of_gpu=1\n",
+    "a launcher": "cpu_launcher_enable=true\ncpu_launcher_args=--ninstances=1 --skip-cross-node-cores\nipex_enable=true\n",
     "nothing": "# all as TorchServe has it\n",
 }
 
