@@ -7,9 +7,15 @@ WORKDIR /marina
 # TorchServe ends a worker by the program `kill`, which the slim image lacks; without it nothing can be unregistered.
 RUN apt-get update && apt-get install --yes --no-install-recommends procps && rm -rf /var/lib/apt/lists/*
 
-# What changes seldom comes first: the requirements are 5 GB.
+# What changes seldom comes first: the requirements are 5 GB, of which 4 are for GPUs. With an index of torch's builds for CPUs,
+#     --build-arg TORCH_INDEX=https://download.pytorch.org/whl/cpu
+# torch and torchvision come from there, unchecked (their hashes are others), and what only GPUs need is left out.
+ARG TORCH_INDEX=
 COPY requirements/serve.txt requirements/
-RUN pip install --require-hashes -r requirements/serve.txt
+RUN if [ -z "$TORCH_INDEX" ]; then pip install --require-hashes -r requirements/serve.txt; else \
+      awk '/^[a-z]/ { kept = !/^((torch|torchvision|triton)==|(nvidia|cuda)-)/ } kept' requirements/serve.txt > /tmp/rest.txt \
+      && pip install --no-deps --index-url "$TORCH_INDEX" $(grep -oE '^(torch|torchvision)==[^ ;]+' requirements/serve.txt) \
+      && pip install --no-deps --require-hashes -r /tmp/rest.txt && rm /tmp/rest.txt; fi
 
 COPY pyproject.toml README.md ./
 COPY config config
