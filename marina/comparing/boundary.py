@@ -11,10 +11,6 @@ from __future__ import annotations
 
 import math
 
-from scipy.optimize import brentq
-
-LONGEST = 1000.0  # times as much traffic: whoever would need more will not wait
-
 
 def boundary(variance: float, mixture: float, alpha: float) -> float:
     """What a sum that drifts nowhere leaves, at any time, with a probability of ``alpha`` at most.
@@ -32,23 +28,3 @@ def mixture_for(variance: float, alpha: float) -> float:
     """The mixture whose boundary is tightest, to a good approximation, where the sum has this variance."""
     spread = -2 * math.log(alpha)
     return variance / (spread + math.log(spread + 1))
-
-
-def growth_until(variance: float, weight: float, mixture: float, alpha: float, width: float) -> float | None:
-    """How many times as much evidence narrows the interval to ``width`` on either side; None above LONGEST.
-
-    Args:
-        variance: of the weighted sum of differences so far.
-        weight: the sum's weight so far; both grow with the traffic.
-        mixture: the boundary's.
-        alpha: the interval's.
-        width: wanted, in the metric's unit.
-    """
-
-    def excess(logarithm: float) -> float:
-        grown = math.exp(logarithm)
-        return boundary(variance * grown, mixture, alpha) / (weight * grown) - width
-
-    if width <= 0 or excess(math.log(LONGEST)) > 0:
-        return None
-    return 1.0 if excess(0.0) <= 0 else math.exp(brentq(excess, 0.0, math.log(LONGEST), xtol=1e-3))

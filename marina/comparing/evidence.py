@@ -53,6 +53,7 @@ class Evidence:
         means: per request, over the periods with both arms.
         weight: of the sum of differences, in requests: it divided by the weight is the effect.
         variances: of that sum, the control's part and the other arm's.
+        varies: whether any value differs from its arm's mean; where none does, the variance does not grow with the traffic.
     """
 
     keys: tuple[int, int]
@@ -61,6 +62,7 @@ class Evidence:
     means: tuple[float, float]
     weight: float
     variances: tuple[float, float]
+    varies: bool
 
     @property
     def effect(self) -> float:
@@ -115,6 +117,7 @@ def evidence_of(rows: Rows, first: int | None = None) -> Evidence:
         means=(levels[0], levels[1]),
         weight=weight,
         variances=(float(own[0]), float(own[1])),
+        varies=bool(residual.any()),
     )
 
 

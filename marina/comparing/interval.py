@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import brentq
 
-from marina.comparing.boundary import boundary, growth_until, mixture_for
+from marina.comparing.boundary import boundary, mixture_for
 from marina.comparing.evidence import Evidence, Rows, evidence_of
 
-KEYS = 50  # of each arm before anything is said: with fewer, sums are not normal enough
-ALIKE = 25.0  # of each arm, counted as keys of equal traffic: a few heavy ones are not many keys
+KEYS = 25  # of each arm, counted as keys of equal traffic, before anything is said: sums of fewer are not normal enough
+LONGEST = 1000.0  # times as much traffic: whoever would need more will not wait
 TIGHTEST = 5000  # keys at which the interval is tightest for its level; GrowthBook's default too
 
 
@@ -52,13 +53,13 @@ class Start:
     mixture: float
 
 
-def start_of(rows: Rows, alpha: float) -> Start | None:
-    """When both arms have KEYS keys that differ in something; None where that is not yet so."""
+def start_of(rows: Rows, alpha: float, keys: int = KEYS) -> Start | None:
+    """When both arms have so many keys, which differ in something; None where that is not yet so."""
     _, came = np.unique(rows.unit, return_index=True)
     arms = came[: rows.controls], came[rows.controls :]
-    if min(len(arm) for arm in arms) < KEYS:
+    if min(len(arm) for arm in arms) < keys:
         return None
-    first = max(int(np.partition(arm, KEYS - 1)[KEYS - 1]) for arm in arms) + 1
+    first = max(int(np.partition(arm, keys - 1)[keys - 1]) for arm in arms) + 1
     for ahead in _doubling(first, len(rows)):
         evidence = evidence_of(rows, ahead)
         if evidence.variance > 0:
@@ -73,8 +74,8 @@ def _doubling(first: int, last: int) -> list[int]:
 
 
 def sure_enough(evidence: Evidence) -> bool:
-    """Whether there are keys enough for an interval."""
-    return evidence.weight > 0 and evidence.variance > 0 and min(evidence.keys) >= KEYS and min(evidence.alike) >= ALIKE
+    """Whether there are keys enough for an interval, and none of them too heavy."""
+    return evidence.weight > 0 and evidence.variance > 0 and min(evidence.alike) >= KEYS
 
 
 def difference(evidence: Evidence, mixture: float, alpha: float) -> Interval:
@@ -106,10 +107,17 @@ def when_looked_at(rows: Rows, start: Start, looks: int) -> NDArray[np.int64]:
 
 
 def growth_until_known(evidence: Evidence, mixture: float, alpha: float, margin: float | None) -> float | None:
-    """How many times as much evidence leaves 0 out, or fits into the margin, if the difference is what it looks like.
+    """How many times as much traffic leaves 0 out, or fits into the margin, if the difference is what it looks like.
 
-    None where that is more than anybody waits for.
+    None where that is more than LONGEST.
     """
     widths = [abs(evidence.effect), *([margin - abs(evidence.effect)] if margin is not None else [])]
-    growths = [growth_until(evidence.variance, evidence.weight, mixture, alpha, width) for width in widths]
-    return min((growth for growth in growths if growth is not None), default=None)
+
+    def excess(logarithm: float) -> float:
+        growth = math.exp(logarithm)
+        variance = evidence.variance * (growth if evidence.varies else 1.0)
+        return boundary(variance, mixture, alpha) / (evidence.weight * growth) - max(widths)
+
+    if max(widths) <= 0 or excess(math.log(LONGEST)) > 0:
+        return None
+    return 1.0 if excess(0.0) <= 0 else math.exp(brentq(excess, 0.0, math.log(LONGEST), xtol=1e-3))

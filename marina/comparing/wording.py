@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from marina.comparing.interval import ALIKE, KEYS, Interval
+from marina.comparing.interval import KEYS, Interval
 from marina.comparing.judging import SLOW, Judgement
 from marina.comparing.observing import LATENCY
 from marina.comparing.verdict import Verdict
@@ -95,8 +95,8 @@ def _lacking(verdict: Verdict) -> str:
     for keys, alike, arm in zip(verdict.evidence.keys, verdict.evidence.alike, _arms(verdict), strict=True):
         if keys < KEYS:
             return f"{KEYS} keys on each arm are required; {arm} has {keys} so far."
-        if alike < ALIKE:
-            weigh = f"{arm} has {keys} keys, which weigh as {alike:.0f} of equal traffic; {ALIKE:.0f} are required"
+        if alike < KEYS:
+            weigh = f"{arm} has {keys} keys, which weigh as {alike:.0f} of equal traffic; {KEYS} are required"
             return f"a few keys make most of the requests: {weigh}."
     if verdict.evidence.weight == 0:
         return "at no time did both arms have requests."
@@ -121,13 +121,17 @@ def _missing(verdict: Verdict) -> str:
 def _amount(verdict: Verdict, value: float) -> str:
     if verdict.binary:
         return f"{value:.2%}"
-    return f"{value * 1000:.4g} ms" if verdict.question.metric == LATENCY else f"{value:.4g}"
+    return f"{_short(value * 1000, 4)} ms" if verdict.question.metric == LATENCY else _short(value, 4)
 
 
 def _change(verdict: Verdict, value: float) -> str:
     if verdict.binary:
         return f"{value * 100:+.2f}"
-    return f"{value * 1000:+.3g}" if verdict.question.metric == LATENCY else f"{value:+.3g}"
+    return f"{'+' if value >= 0 else ''}{_short(value * 1000 if verdict.question.metric == LATENCY else value, 3)}"
+
+
+def _short(value: float, digits: int) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{digits}g}"
 
 
 def _unit(verdict: Verdict) -> str:

@@ -9,9 +9,9 @@ import pytest
 from experiments import HALVES, Draw, binary, constant, experiment, normal
 from scipy import stats
 
-from marina.comparing.boundary import boundary, growth_until, mixture_for
+from marina.comparing.boundary import boundary, mixture_for
 from marina.comparing.evidence import evidence_of, rows_of
-from marina.comparing.interval import Interval
+from marina.comparing.interval import Interval, growth_until_known
 from marina.comparing.sample_ratio import sample_ratio
 from marina.comparing.traffic_rows import Observations, SplitChange
 from marina.comparing.verdict import Margin, Question, Verdict, judge
@@ -243,14 +243,45 @@ def test_the_boundary_is_a_normal_quantile_and_more() -> None:
     assert variances[int(np.argmin(relative))] == pytest.approx(100, rel=0.2)
 
 
+@pytest.mark.parametrize(
+    ("totals", "variance", "expected"),
+    [
+        ((500, 5000.0, 520, 5330.0), 0.0052486661480661044, (0.007006233766620407, 0.4929937662333796)),
+        ((3000, 300.0, 3010, 390.0), 6.74909644972693e-05, (0.0046207458714744125, 0.05451546675311027)),
+        ((9000, 90.0, 1000, 30.0), 0.0009617241421886382, (-0.07494154422581714, 0.11494154422581712)),
+    ],
+)
+def test_the_interval_is_that_of_gbstats(
+    totals: tuple[int, float, int, float], variance: float, expected: tuple[float, float]
+) -> None:
+    """The numbers are what SequentialTwoSidedTTest of gbstats 0.8.0 says of these keys, sums and this variance at α = 0.05."""
+    control, control_sum, other, other_sum = totals
+    effect = other_sum / other - control_sum / control
+    half = boundary(variance, mixture_for(variance * 5000 / (control + other), 0.05), 0.05)
+    assert (effect - half, effect + half) == pytest.approx(expected)
+
+
 def test_the_foretold_growth_is_the_one_that_suffices() -> None:
-    """With as many times the evidence the interval has the width that was asked for."""
-    growth = growth_until(100.0, 50.0, 40.0, 0.05, 0.2)
+    """With as many times the traffic the interval has the width that was asked for; without errors it needs no square of it."""
+    evidence = judge(BETTER, experiment(4000, normal(0.05)), HALVES).evidence
+    growth = growth_until_known(evidence, 40.0, 0.05, None)
     assert growth is not None
-    assert boundary(100 * growth, 40.0, 0.05) / (50 * growth) == pytest.approx(0.2, rel=1e-2)
-    assert growth_until(100.0, 50.0, 40.0, 0.05, 1000.0) == 1.0
-    assert growth_until(100.0, 50.0, 40.0, 0.05, 1e-6) is None
-    assert growth_until(100.0, 50.0, 40.0, 0.05, 0.0) is None
+    assert growth > 1
+    assert boundary(evidence.variance * growth, 40.0, 0.05) / (evidence.weight * growth) == pytest.approx(
+        abs(evidence.effect), rel=1e-2
+    )
+    assert growth_until_known(evidence, 40.0, 0.05, 1000.0) == 1.0
+    assert growth_until_known(replace(evidence, means=(1.0, 1.0)), 40.0, 0.05, 1e-9) is None
+    assert growth_until_known(replace(evidence, means=(1.0, 1.0)), 40.0, 0.05, None) is None
+
+
+def test_without_errors_twice_the_requests_halve_the_interval() -> None:
+    """So that a margin is told to be reached when it is."""
+    question = replace(BETTER, margin=Margin(0.002))
+    verdict = judge(question, experiment(4000, binary(0, 0)), HALVES)
+    assert verdict.more_seconds is not None
+    assert judge(question, experiment(4100 + int(verdict.more_seconds), binary(0, 0)), HALVES).state == "same"
+    assert judge(question, experiment(3800 + int(verdict.more_seconds), binary(0, 0)), HALVES).state == "unknown"
 
 
 def test_it_is_known_about_when_it_was_foretold() -> None:
