@@ -11,6 +11,7 @@ from pathlib import Path
 from marina import paths
 from marina.config.settings import read_settings
 from marina.console import run
+from marina.gateway.keys import keys_file
 from marina.gateway.place import LOOPBACK, Address, Place
 from marina.gateway.serving import GatewayPlan
 from marina.gateway.settings import read_gateway_settings
@@ -67,7 +68,8 @@ def _gateway(options: argparse.Namespace, plan: Plan) -> GatewayPlan:
         management=Address(plan.reached("management"), ports.management_port),
         grpc=Address(plan.reached("grpc_inference"), ports.grpc_inference_port),
     )
-    return GatewayPlan(plan.state, settings, place)
+    keys = keys_file(settings.keys, os.environ, paths.ROOT)
+    return GatewayPlan(plan.state, settings, place, keys)
 
 
 if __name__ == "__main__":

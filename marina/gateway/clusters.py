@@ -5,6 +5,7 @@ from __future__ import annotations
 from marina.gateway.arms import Arm, all_arms, in_service, shadow_of
 from marina.gateway.messages import Message, extension, typed
 from marina.gateway.place import Address, Place
+from marina.gateway.readiness import endpoint, health_check, readiness_cluster, readiness_hosts
 from marina.serving.deployment import DeployedModel, Deployment
 
 TORCHSERVE, GRPC, MANAGEMENT, ADMIN = "torchserve", "torchserve grpc", "management", "admin"
@@ -29,6 +30,7 @@ def clusters(deployment: Deployment, place: Place) -> list[Message]:
             found.append(
                 _hop(shadow.shadow, shadow.host, in_flight=deployed.shadow.in_flight if deployed.shadow else 1, waiting=1)
             )
+    found += [_looked_at(model, arms, place) for model, arms in readiness_hosts(deployment).items()]
     for arm in all_arms(deployment):
         deployed = deployment.models[arm.model]
         found += [_hop(arm.only, arm.host, in_flight=deployed.limits.in_flight), _assigned(arm, deployed)]
@@ -76,6 +78,18 @@ def _cluster(name: str, address: Address, *, in_flight: int = NO_LIMIT, http2: b
     }
 
 
+def _looked_at(model: str, arms: list[Arm], place: Place) -> Message:
+    """A model's arms, for readiness alone: whether one of them can answer decides no route."""
+    name = readiness_cluster(model)
+    assignment = {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint(arm, place.internal) for arm in arms]}]}
+    return {
+        **_named(name),
+        "type": "STATIC",
+        "load_assignment": assignment,
+        "health_checks": [health_check()],
+    }
+
+
 def _admin() -> Message:
     """Envoy's own interface, a socket file beside its bootstrap; only named paths of it are led through."""
     endpoint = {"address": {"pipe": {"path": ADMIN_SOCKET}}}
@@ -84,13 +98,12 @@ def _admin() -> Message:
 
 
 def _named(name: str) -> Message:
-    """A cluster by its name; in figures colons stand for dots, where Envoy would take a dot for the name's end."""
+    """A cluster by its name; in figures underscores stand for dots, where Envoy would take a dot for the name's end."""
     return typed(
         "envoy.config.cluster.v3.Cluster",
         name=name,
         alt_stat_name=stat_name(name),
         connect_timeout=f"{CONNECT_SECONDS}s",
-        track_cluster_stats={"timeout_budgets": False},
     )
 
 

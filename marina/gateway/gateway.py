@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from http import HTTPStatus
 from typing import Any
 
+from marina import paths
 from marina.comparing.split import Split
 from marina.errors import MarinaError
 from marina.gateway.arms import Arm
 from marina.gateway.bootstrap import bootstrap
 from marina.gateway.clusters import clusters, stat_name
 from marina.gateway.files import Files, locked, write_whole
+from marina.gateway.keys import Key, key_filter
 from marina.gateway.listeners import listeners
 from marina.gateway.messages import Message, typed
 from marina.gateway.place import Address, Place
 from marina.gateway.process import LOG
-from marina.gateway.routes import arm_routes, caller_routes
+from marina.gateway.routes import arm_routes, caller_routes, internal_routes
 from marina.gateway.settings import GatewaySettings
 from marina.gateway.stats import Stats
+from marina.gateway.tls import PAIR, secret
 from marina.paths import State
 from marina.serving.deployment import Deployment
 from marina.serving.polling import wait_for
@@ -27,11 +32,14 @@ from marina.serving.polling import wait_for
 ROUTES = "envoy.config.route.v3.RouteConfiguration"
 TAKE_SECONDS = 10
 LOOK_SECONDS = 0.002
+REASON_CHARACTERS = 400
 FIGURES = {
     "clusters": "cluster_manager.cds",
     "listeners": "listener_manager.lds",
     "arms": "http.arms.rds.arms",
-    "routes": "http.callers.rds.callers",
+    "internal": "http.internal.rds.internal",
+    "callers": "http.callers.rds.callers",
+    "keys": "extension_config_discovery.http_filter.keys",
 }
 
 
@@ -62,15 +70,17 @@ class Applied:
     deployment: Deployment
     place: Place
     settings: GatewaySettings
+    asks_for_keys: bool
     versions: dict[str, str]
 
     def messages(self) -> dict[str, list[Message]]:
         """Everything of it that Envoy is told, in the order in which it must hear it."""
         return {
             "clusters": clusters(self.deployment, self.place),
-            "listeners": listeners(self.place, self.settings),
+            "listeners": listeners(self.place, self.settings, self.deployment.models, asks_for_keys=self.asks_for_keys),
             "arms": [typed(ROUTES, **arm_routes(self.deployment))],
-            "routes": [typed(ROUTES, **caller_routes(self.deployment, self.settings))],
+            "internal": [typed(ROUTES, **internal_routes(self.deployment))],
+            "callers": [typed(ROUTES, **caller_routes(self.deployment, self.settings))],
         }
 
 
@@ -87,12 +97,31 @@ class Gateway:
         self._files = Files(state.gateway)
         self.stats = Stats(internal_address)
 
-    def write(self, deployment: Deployment, place: Place, settings: GatewaySettings) -> None:
-        """Write everything, for an Envoy that is not running yet."""
+    def write(self, deployment: Deployment, place: Place, settings: GatewaySettings, keys: Sequence[Key] = ()) -> None:
+        """Write everything, for an Envoy that is not running yet.
+
+        Raises:
+            UsageError: a certificate is not there.
+            MarinaError: the folder cannot be written.
+        """
         with locked(self._files):
             write_whole(self._files.bootstrap, bootstrap())
-            told = Applied(deployment, place, settings, {})
+            if keys:
+                self._files.discover("keys", [key_filter(list(keys))])
+            if settings.tls:
+                self._files.discover(PAIR, [secret(settings.tls, paths.ROOT)])
+            told = Applied(deployment, place, settings, bool(keys), {})
             self._remember(told, {kind: self._files.discover(kind, messages) for kind, messages in told.messages().items()})
+
+    def set_keys(self, keys: Sequence[Key]) -> None:
+        """Replace the callers' keys; connections stay, and the next request of each is asked for a new key.
+
+        Raises:
+            MarinaError: Envoy does not answer, or does not take them.
+        """
+        with locked(self._files):
+            rejected = int(self._figure("keys", "update_rejected"))
+            self._read_back("keys", self._files.discover("keys", [key_filter(list(keys))]), rejected)
 
     def wait_until_taken(self) -> None:
         """Wait until Envoy has taken all that was written.
@@ -132,8 +161,8 @@ class Gateway:
             MarinaError: it does not answer, or has not taken what was written last.
         """
         applied = self._applied()
-        taken = self._figure("routes", "version_text")
-        if taken != applied.versions.get("routes"):
+        taken = self._figure("callers", "version_text")
+        if taken != applied.versions.get("callers"):
             raise MarinaError("the gateway has not taken the split that was written last; its log has the reason")
         return {model: one.split for model, one in applied.deployment.models.items() if one.split}
 
@@ -144,16 +173,17 @@ class Gateway:
         return {version: self._arm(Arm(model, version)) for version in versions}
 
     def _arm(self, arm: Arm) -> ArmStats:
-        name = f"cluster.{stat_name(arm.cluster)}"
-        counted = self.stats.texts(rf"^{re.escape(name)}\.(retry\.upstream_rq_\d\d\d|upstream_rq_(\d\d\d|retry_success))$")
-        final = {int(key[-3:]): int(count) for key, count in counted.items() if re.fullmatch(r".*\.upstream_rq_\d{3}", key)}
-        retried = sum(int(count) for key, count in counted.items() if ".retry." in key)
-        return ArmStats(sum(final.values()), final | {503: retried}, {})
+        name = re.escape(f"cluster.{stat_name(arm.cluster)}.")
+        counted = self.stats.texts(rf"^{name}(retry\.upstream_rq_\d\d\d|upstream_rq_\d\d\d|upstream_rq_retry_success)$")
+        figures = {key.removeprefix(f"cluster.{stat_name(arm.cluster)}."): int(count) for key, count in counted.items()}
+        times = self.stats.histograms(rf"^{name}upstream_rq_time$")
+        buckets = {float(one["upper_bound"]): int(one["cumulative"]) for one in times[0]["buckets"]} if times else {}
+        return ArmStats(_answered(figures), _first(figures), buckets)
 
     def _change(self, deployment: Deployment) -> None:
         """Tell Envoy what is new, in an order in which no route ever names a cluster that is not there."""
         before = self._applied()
-        after = Applied(deployment, before.place, before.settings, {})
+        after = Applied(deployment, before.place, before.settings, before.asks_for_keys, {})
         old, new = before.messages(), after.messages()
         self.stats.texts("^server.state$")
         versions = dict(before.versions)
@@ -162,7 +192,7 @@ class Gateway:
                 names = {one["name"] for one in new["clusters"]}
                 left = [one for one in old["clusters"] if one["name"] not in names]
                 versions["clusters"] = self._told("clusters", [*new["clusters"], *left])
-            for kind in ("listeners", "arms", "routes"):
+            for kind in ("listeners", "arms", "internal", "callers"):
                 if new[kind] != old[kind]:
                     versions[kind] = self._told(kind, new[kind])
             if new["clusters"] != old["clusters"]:
@@ -196,13 +226,14 @@ class Gateway:
         return self.stats.texts(f"^{re.escape(wanted)}$").get(wanted, "0")
 
     def _reason(self) -> str:
-        """Envoy's own words, from its log."""
+        """Envoy's own words, from the end of its log."""
         try:
-            lines = (self._files.folder / LOG).read_text(encoding="utf-8", errors="replace").splitlines()
+            text = (self._files.folder / LOG).read_text(encoding="utf-8", errors="replace")
         except OSError:
-            return "its log has the reason"
-        found = [line.split("rejected: ", 1)[1] for line in lines if "config update rejected: " in line]
-        return found[-1] if found else "its log has the reason"
+            text = ""
+        said = text.rpartition("config update rejected: ")[2].split("\n[")[0]
+        reason = said.rpartition("\n: ")[2]  # behind all that it was told
+        return " ".join(reason.split())[-REASON_CHARACTERS:] or "its log has the reason"
 
     def _applied(self) -> Applied:
         try:
@@ -214,6 +245,7 @@ class Gateway:
             Deployment.model_validate(content["deployment"]),
             place,
             GatewaySettings.model_validate(content["settings"]),
+            content["asks_for_keys"],
             content["versions"],
         )
 
@@ -222,6 +254,20 @@ class Gateway:
             "deployment": applied.deployment.model_dump(),
             "place": asdict(applied.place),
             "settings": applied.settings.model_dump(),
+            "asks_for_keys": applied.asks_for_keys,
             "versions": versions,
         }
         write_whole(self._files.applied, content)
+
+
+def _answered(figures: dict[str, int]) -> int:
+    return sum(count for name, count in figures.items() if re.fullmatch(r"upstream_rq_\d{3}", name))
+
+
+def _first(figures: dict[str, int]) -> dict[int, int]:
+    """What the arm itself said: where another was asked then, it had no worker, or was not registered."""
+    found = {int(name[-3:]): count for name, count in figures.items() if re.fullmatch(r"upstream_rq_\d{3}", name)}
+    asked_others = figures.get("upstream_rq_retry_success", 0)
+    found[HTTPStatus.OK] = found.get(HTTPStatus.OK, 0) - asked_others
+    found[HTTPStatus.SERVICE_UNAVAILABLE] = found.get(HTTPStatus.SERVICE_UNAVAILABLE, 0) + asked_others
+    return {status: count for status, count in sorted(found.items()) if count > 0}

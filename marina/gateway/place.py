@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 LOOPBACK = "127.0.0.1"
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - compared with, and listened on only where the person asks
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,11 @@ class Address:
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
+
+    @property
+    def from_here(self) -> Address:
+        """By which this machine, or this container, reaches it."""
+        return Address(LOOPBACK, self.port) if self.host == EVERYWHERE else self
 
     @property
     def message(self) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from marina.gateway.messages import Message, headers
 
 RETRY_AFTER_SECONDS = 1
 MESSAGES = {
-    400: ("BadRequest", "%LOCAL_REPLY_BODY%"),
+    400: ("BadRequest", "Not a request that can be understood, or a path with escaped slashes."),
     401: ("Unauthorized", "A key is required that this gateway knows: send it as Authorization: Bearer KEY."),
     404: ("NotFound", "Nothing is served at this path; models answer at /predictions/<model> and /explanations/<model>."),
     408: ("RequestTimeout", "The request did not arrive within the time limit."),
@@ -25,9 +25,20 @@ def local_replies(body_limit: int, seconds: float) -> Message:
     """Envoy's settings for its own answers."""
     overflow = {"response_flag_filter": {"flags": ["UO"]}}
     known = {code: (kind, text.format(limit=body_limit, seconds=seconds)) for code, (kind, text) in MESSAGES.items()}
-    mappers = [_mapper(overflow, 429, *known[429])]
+    mappers = [*_readiness(), _mapper(overflow, 429, *known[429])]
     mappers += [_mapper(_status(code), code, *said) for code, said in known.items()]
     return {"mappers": mappers, "body_format": _body("%RESPONSE_CODE%", "Error", "%LOCAL_REPLY_BODY%")}
+
+
+def _readiness() -> list[Message]:
+    """What is said at /ready and /healthz."""
+    at_ready = {"header_filter": {"header": {"name": ":path", "string_match": {"prefix": "/ready"}}}}
+    ready = {"and_filter": {"filters": [at_ready, _status(200)]}}
+    not_ready = {"and_filter": {"filters": [at_ready, _status(503)]}}
+    said = {"json_format": {"status": "ready"}}
+    alive = {"filter": _status(200), "body_format_override": {"json_format": {"status": "alive"}}}
+    refused = _mapper(not_ready, 503, "NotReady", "Workers are missing that must be READY; the Management API says whose.")
+    return [{"filter": ready, "body_format_override": said}, refused, alive]
 
 
 def _mapper(matches: Message, code: int, kind: str, message: str) -> Message:

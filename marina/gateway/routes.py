@@ -6,14 +6,17 @@ import re
 from collections.abc import Iterator
 
 from marina.gateway.arms import ROUTES, Arm, all_arms, shadow_of
-from marina.gateway.clusters import GRPC, TORCHSERVE
+from marina.gateway.clusters import ADMIN, GRPC, MANAGEMENT, TORCHSERVE
+from marina.gateway.filters import KEYS, RATE, SIZE, unless
 from marina.gateway.messages import Message, headers, route_configuration
 from marina.gateway.model_routes import ModelRoutes, limit
+from marina.gateway.readiness import looks
 from marina.gateway.settings import GatewaySettings
 from marina.serving.deployment import Deployment
 
 PASSED = ("/v1/models", "/v2")
 PASSED_EXACT = ("/ping", "/api-description")
+ADMIN_READS = ("/stats", "/stats/prometheus", "/config_dump")
 GRPC_SERVICES = (
     "/org.pytorch.serve.grpc.inference.InferenceAPIsService",
     "/org.pytorch.serve.grpc.openinference.GRPCInferenceService",
@@ -37,14 +40,16 @@ def _alive() -> Message:
     return {
         "match": {"path": "/healthz"},
         "direct_response": {"status": 200, "body": {"inline_string": '{"status": "alive"}\n'}},
-        "response_headers_to_add": headers({"content-type": "application/json"}),
+        "typed_per_filter_config": unless(KEYS, RATE),
     }
 
 
 def _passed(settings: GatewaySettings) -> Iterator[Message]:
     """What goes to TorchServe as it is; what is not named here is answered with 404, the Management API among it."""
+    grpc = {"cluster": GRPC, **limit(settings)}
     for service in GRPC_SERVICES:
-        yield {"match": {"path_separated_prefix": service, "grpc": {}}, "route": {"cluster": GRPC, **limit(settings)}}
+        match = {"path_separated_prefix": service, "grpc": {}}
+        yield {"match": match, "route": grpc, "typed_per_filter_config": unless(SIZE)}
     passed = {"cluster": TORCHSERVE, **limit(settings)}
     for kind in ROUTES:
         told = {"filter_metadata": {"marina": {"route": kind}}}
@@ -53,6 +58,19 @@ def _passed(settings: GatewaySettings) -> Iterator[Message]:
         yield {"match": {"path_separated_prefix": prefix}, "route": passed}
     for path in PASSED_EXACT:
         yield {"match": {"path": path}, "route": passed}
+
+
+def internal_routes(deployment: Deployment) -> Message:
+    """For us: figures, the logs' reopening, the Management API, looks at arms; nothing else of Envoy's own interface."""
+    reads = [{"match": {"path": path, "headers": [_method("GET")]}, "route": {"cluster": ADMIN}} for path in ADMIN_READS]
+    reopen = {"match": {"path": "/reopen_logs", "headers": [_method("POST")]}, "route": {"cluster": ADMIN}}
+    management = {"match": {"path_separated_prefix": "/models"}, "route": {"cluster": MANAGEMENT, "timeout": "0s"}}
+    host = {"name": "internal", "domains": ["*"], "routes": [*reads, reopen, management]}
+    return route_configuration("internal", [host, *looks(deployment, MANAGEMENT)])
+
+
+def _method(name: str) -> Message:
+    return {"name": ":method", "string_match": {"exact": name}}
 
 
 def arm_routes(deployment: Deployment) -> Message:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from marina.config.settings import Settings
 from marina.errors import MarinaError, UsageError
 from marina.gateway.gateway import Gateway
+from marina.gateway.keys import Key, read_keys
 from marina.gateway.place import Place
 from marina.gateway.process import Envoy
 from marina.gateway.settings import GatewaySettings
@@ -28,12 +31,12 @@ class GatewayPlan:
     state: State
     settings: GatewaySettings
     place: Place
+    keys_file: Path | None = None
 
     @property
     def url(self) -> str:
         """Where callers on this machine ask."""
-        host = "127.0.0.1" if self.place.callers.host == "0.0.0.0" else self.place.callers.host  # noqa: S104 - compared with
-        return f"{'https' if self.settings.tls else 'http'}://{host}:{self.place.callers.port}"
+        return f"{'https' if self.settings.tls else 'http'}://{self.place.callers.from_here}"
 
     @property
     def internal_url(self) -> str:
@@ -49,6 +52,7 @@ class ServedGateway:
         self._plan = plan
         self._gateway = Gateway(plan.state, plan.internal_url)
         self._envoy = Envoy(plan.state)
+        self._keys: list[Key] = []  # those that it has; none where anyone may ask
 
     def start(self, deployment: Deployment, tick: Callable[[], None]) -> None:
         """Write its files, start it, and wait until it has taken them.
@@ -60,20 +64,35 @@ class ServedGateway:
         Raises:
             MarinaError: it does not start, or rejects something; the message has its reason.
         """
-        self._gateway.write(deployment, self._plan.place, self._plan.settings)
+        self._keys = self._read_keys()
+        self._gateway.write(deployment, self._plan.place, self._plan.settings, self._keys)
         self._run(tick)
 
-    def look(self) -> str | None:
-        """Start it again where it has ended; the sentence that says so.
+    def look(self) -> list[str]:
+        """Start it again where it has ended, and take changed keys; a sentence for each.
 
         Raises:
             MarinaError: it does not start again.
         """
-        if self._envoy.is_running:
-            return None
-        self.stop()
-        self._run(lambda: None)
-        return f"the gateway was lost, and runs again (pid {self._envoy.pid})"
+        if not self._envoy.is_running:
+            self.stop()
+            self._run(lambda: None)
+            return [f"the gateway was lost, and runs again (pid {self._envoy.pid})"]
+        try:
+            return self._take_keys()
+        except MarinaError as error:
+            return [f"the gateway keeps its keys: {error}"]
+
+    def _take_keys(self) -> list[str]:
+        keys = self._read_keys() if self._keys else []
+        if keys == self._keys:
+            return []
+        self._gateway.set_keys(keys)
+        self._keys = keys
+        return [f"the gateway takes the keys of {', '.join(dict.fromkeys(key.name for key in keys))}"]
+
+    def _read_keys(self) -> list[Key]:
+        return read_keys(self._plan.keys_file, os.environ)
 
     def stop(self) -> None:
         """Stop it, where it runs."""
@@ -91,6 +110,8 @@ class ServedGateway:
         if not wait_for(answers, START_SECONDS, LOOK_SECONDS):
             raise MarinaError("\n".join([f"the gateway did not answer within {START_SECONDS} s:", *self._envoy.log_tail()]))
         self._gateway.wait_until_taken()
+        if not wait_for(self._gateway.stats.is_ready, START_SECONDS, LOOK_SECONDS):
+            raise MarinaError(f"the gateway saw no READY workers within {START_SECONDS} s")
 
 
 @contextmanager

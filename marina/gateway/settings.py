@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import ipaddress
 from pathlib import Path
 
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import PositiveFloat, PositiveInt, field_validator
 
 from marina.reading import Strict, read_yaml
 
@@ -36,6 +37,14 @@ class GatewaySettings(Strict):
     requests_per_second: PositiveInt | None = None
     keys: str | None = None
     access_log: bool = True
+
+    @field_validator("address")
+    @classmethod
+    def _is_address(cls, address: str) -> str:
+        try:
+            return str(ipaddress.ip_address(address))
+        except ValueError:
+            raise ValueError(f"an IP address is required, such as 127.0.0.1 or 0.0.0.0; found {address!r}") from None
 
 
 def read_gateway_settings(path: Path) -> GatewaySettings:

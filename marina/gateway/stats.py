@@ -21,6 +21,13 @@ class Stats:
     def answers(self) -> bool:
         """Whether Envoy answers at all."""
         try:
+            return self._session.get(f"{self.address}/stats", params={"filter": "^server.state$"}, timeout=TIMEOUT_SECONDS).ok
+        except requests.RequestException:
+            return False
+
+    def is_ready(self) -> bool:
+        """Whether each model has an arm that can answer."""
+        try:
             return self._session.get(f"{self.address}/ready", timeout=TIMEOUT_SECONDS).ok
         except requests.RequestException:
             return False

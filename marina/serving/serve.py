@@ -212,8 +212,7 @@ def _watch(management: Management, torchserve: TorchServe, gateway: ServedGatewa
     watch.look()
     while not stopping.wait(LOOK_SECONDS):
         _check(torchserve, stopping)
-        lost = gateway.look() if gateway else None
-        for change in [*watch.look(), *([lost] if lost else [])]:
+        for change in [*watch.look(), *(gateway.look() if gateway else [])]:
             step(f"{time.strftime('%H:%M:%S')}  {change}")
     raise Stopped
 
