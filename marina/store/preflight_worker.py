@@ -27,8 +27,8 @@ SEED = 0  # as in parity.py: a network that draws random numbers draws the same 
 NO_INPUT = b"\xff no input of any model: no image, no JSON, no text in UTF-8"
 
 
-def load(folder: Path, metrics_config: str) -> Service:
-    """The archive as a worker holds it."""
+def load(folder: Path, metrics_config: str, gpu: int | None = None) -> Service:
+    """The archive as a worker holds it, on the GPU of that number where it takes one."""
     manifest = json.loads((folder / "MAR-INF" / "MANIFEST.json").read_text(encoding="utf-8"))
     handler = manifest["model"]["handler"]
     module = handler.partition(":")[0].removesuffix(".py")
@@ -37,7 +37,7 @@ def load(folder: Path, metrics_config: str) -> Service:
     metrics = MetricsCacheYamlImpl(metrics_config)
     metrics.initialize_cache()
     metrics.model_name = manifest["model"]["modelName"]
-    return TsModelLoader().load(metrics.model_name, str(folder), handler, None, BATCH, None, True, metrics)
+    return TsModelLoader().load(metrics.model_name, str(folder), handler, gpu, BATCH, None, True, metrics)
 
 
 def ask(service: Service, requests: list[bytes], header: str | None = None) -> list[dict[str, Any]]:
