@@ -101,7 +101,7 @@ def test_the_settings_that_are_shipped_are_the_defaults() -> None:
     ("text", "message"),
     [
         ("", "set disable_token_authorization=true and give callers keys at the gateway, or serve without one by --no-gateway"),
-        (f"{OPEN}inference_address=https://127.0.0.1:8080\n", "the gateway asks TorchServe by http; found https: give callers TLS"),
+        (f"{OPEN}inference_address=https://127.0.0.1:8080\n", "the gateway asks TorchServe by http; found https: give callers"),
         (f"{OPEN}max_request_size=1000\n", "body_limit_bytes of the gateway must be below max_request_size of"),
     ],
 )  # fmt: skip
