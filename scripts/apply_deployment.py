@@ -8,9 +8,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 from marina import paths
-from marina.comparing.live import standing
+from marina.comparing.live import Standing, standing
+from marina.comparing.rollout import open_rollouts
 from marina.console import out, run, step
 from marina.errors import MarinaError
+from marina.gateway.gateway import Gateway
 from marina.paths import State, Store
 from marina.serving.access_options import access_of, add_access
 from marina.serving.apply import House, alone, carry_out, look
@@ -39,7 +41,12 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument(
         "--allow-gap", action="store_true", help="register a version again also where nothing can answer for it meanwhile"
     )
-    add_access(options, read_ports())
+    ports = read_ports()
+    add_access(options, ports)
+    options.add_argument(
+        "--gateway", default=f"http://127.0.0.1:{ports.gateway_internal_port}", metavar="URL", help="(%(default)s)"
+    )
+    options.add_argument("--no-gateway", action="store_true", help="leave the gateway as it is: TorchServe alone")
     options.add_argument("--store", type=Path, default=Store().folder, help="folder of archives/ and index.json (%(default)s)")
     options.add_argument("--state", type=Path, default=State().folder, help="folder of what was applied (%(default)s)")
     options.add_argument("--json", action="store_true", help="print the steps as JSON")
@@ -52,25 +59,27 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _apply(options: argparse.Namespace) -> int:
-    house, rules = _house(options), Rules(prune=options.prune, allow_gap=options.allow_gap)
-    stands = standing(read_deployment(options.deployment), house.state, as_file=options.as_file)
+    deployment = read_deployment(options.deployment)
+    house = _house(options, deployment)
+    rules = Rules(prune=options.prune, allow_gap=options.allow_gap, rolling=open_rollouts(house.state))
+    stands = standing(deployment, house.state, as_file=options.as_file)
     if options.plan or options.check:
-        found = look(house, stands.deployment, rules)
+        found = look(house, stands, rules)
         _show(found, stands.notes, options)
         return 1 if options.check and (found.steps or found.refused) else 0
     with alone(house.state):
-        return _carry_out(house, stands.deployment, rules, stands.notes, options)
+        return _carry_out(house, stands, rules, options)
 
 
-def _carry_out(house: House, deployment: Deployment, rules: Rules, notes: list[str], options: argparse.Namespace) -> int:
-    found = look(house, deployment, rules)
-    for note in (*notes, *found.notes):
+def _carry_out(house: House, stands: Standing, rules: Rules, options: argparse.Namespace) -> int:
+    found = look(house, stands, rules)
+    for note in (*stands.notes, *found.notes):
         step(note)
     if found.refused:
         raise MarinaError("; ".join(found.refused))
-    carry_out(house, deployment, found.steps)
+    carry_out(house, stands, found.steps)
     if options.json:
-        out.print_json(data=_document(found, notes))
+        out.print_json(data=_document(found, stands.notes))
     else:
         out.print(f"{len(found.steps)} steps done" if found.steps else "nothing to do")
     return 0
@@ -95,10 +104,24 @@ def _document(found: Differences, notes: list[str]) -> dict[str, object]:
     return {"steps": steps, "refused": found.refused, "notes": [*notes, *found.notes]}
 
 
-def _house(options: argparse.Namespace) -> House:
+def _house(options: argparse.Namespace, deployment: Deployment) -> House:
     access = access_of(options)
     server = Server(Management(options.management, access), Inference(options.inference, access), Store(options.store.resolve()))
-    return House(server, State(options.state.resolve()))
+    state = State(options.state.resolve())
+    return House(server, state, None if options.no_gateway else _gateway(state, deployment, options))
+
+
+def _gateway(state: State, deployment: Deployment, options: argparse.Namespace) -> Gateway | None:
+    """The gateway of a state; none where there is none, and nothing for one to do."""
+    is_there = any(state.gateway.glob("*"))
+    if not is_there and not any(deployed.split or deployed.shadow for deployed in deployment.models.values()):
+        return None
+    if not is_there:
+        raise MarinaError(
+            f"the deployment shares requests between versions, and {state.gateway} has no gateway: start one with make serve, "
+            "name its folder by --state, or leave it out by --no-gateway"
+        )
+    return Gateway(state, options.gateway)
 
 
 if __name__ == "__main__":

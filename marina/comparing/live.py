@@ -56,12 +56,29 @@ class Standing:
     """What stands.
 
     Attributes:
-        deployment: the file's, with the live weights where they stand.
+        file: the deployment as the file has it.
+        deployment: with the live weights where they stand.
         notes: a sentence for each model whose live weights stand in place of the file's.
     """
 
+    file: Deployment
     deployment: Deployment
     notes: list[str]
+
+    def remember(self, state: State) -> None:
+        """Have what stands be what is live; where the file has won, what was live before is forgotten.
+
+        Raises:
+            MarinaError: the memory is corrupt, or cannot be written.
+        """
+        lives = read_live(state)
+        for model, deployed in self.deployment.models.items():
+            written = self.file.models[model].split
+            if deployed.split is None or written is None:
+                continue
+            live = lives.get(model)
+            if live is None or live.file_weights != written.weights or live.weights != deployed.split.weights:
+                write_live(state, model, deployed.split, BY_DEPLOYMENT, written.weights)
 
 
 def read_live(state: State) -> dict[str, LiveSplit]:
@@ -102,7 +119,7 @@ def standing(deployment: Deployment, state: State, *, as_file: bool = False) -> 
         if deployed and deployed.split and _stands(live, deployed.split):
             models[model] = deployed.model_copy(update={"split": _live_split(model, deployed, deployed.split, live)})
             notes.append(f"{model}: {models[model].split} stands, by the {live.by}; --as-file takes the file's {deployed.split}")
-    return Standing(deployment.model_copy(update={"models": models}), notes)
+    return Standing(deployment, deployment.model_copy(update={"models": models}), notes)
 
 
 def in_order(deployed: DeployedModel, weights: dict[str, float]) -> dict[str, float]:

@@ -54,6 +54,11 @@ class Split(Strict):
         """The weights as parts of WHOLE."""
         return {version: round(Decimal(str(weight)) * 100) for version, weight in self.weights.items()}
 
+    def is_as(self, other: Split) -> bool:
+        """Whether both share requests alike; an arm without weight is none."""
+        ours, theirs = ({version: part for version, part in one.parts.items() if part} for one in (self, other))
+        return ours == theirs
+
     def __str__(self) -> str:
         return ", ".join(f"{version} {weight:g} %" for version, weight in self.weights.items())
 

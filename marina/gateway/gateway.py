@@ -166,6 +166,23 @@ class Gateway:
             raise MarinaError("the gateway has not taken the split that was written last; its log has the reason")
         return {model: one.split for model, one in applied.deployment.models.items() if one.split}
 
+    def deployment(self) -> Deployment:
+        """What it was told last.
+
+        Raises:
+            MarinaError: nothing was told yet.
+        """
+        return self._applied().deployment
+
+    def in_flight(self, model: str, version: str) -> int:
+        """How many requests a version of a split works on now.
+
+        Raises:
+            MarinaError: it does not answer.
+        """
+        name = f"cluster.{stat_name(Arm(model, version).only)}.upstream_rq_active"
+        return int(self.stats.texts(f"^{re.escape(name)}$").get(name, "0"))
+
     def arms(self, model: str) -> dict[str, ArmStats]:
         """What was seen of each arm of a model's split, by version."""
         deployed = self._applied().deployment.models.get(model)

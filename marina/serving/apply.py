@@ -8,17 +8,30 @@ from dataclasses import dataclass
 
 from filelock import Timeout
 
+from marina.comparing.live import Standing
+from marina.comparing.telling import tell_traffic
 from marina.console import err, step
 from marina.errors import MarinaError
+from marina.gateway.gateway import Gateway
 from marina.paths import State
 from marina.remembering import lock_beside
 from marina.serving.applied import Applied, Memory
 from marina.serving.deployment import Deployment, Wanted
-from marina.serving.differences import Differences, Expected, Observed, Rules, Step, differences
+from marina.serving.differences import Differences, Expected, Observed, Rules, Step, differences, unlike
 from marina.serving.identity import identity
 from marina.serving.polling import wait_for
-from marina.serving.service import GONE_SECONDS, Server, bring_into_service, check_sample, take_out_of_service, wait_until_ready
+from marina.serving.service import (
+    GONE_SECONDS,
+    Server,
+    bring_into_service,
+    check_sample,
+    require_ready_arms,
+    take_out_of_service,
+    wait_until_ready,
+)
 from marina.store.index import find_entry, read_index
+
+DRAIN_SECONDS = 30
 
 
 @dataclass(frozen=True)
@@ -27,43 +40,46 @@ class House:
 
     Attributes:
         server: TorchServe.
+        gateway: in front of it, where there is one.
         state: where is remembered what was applied, and what is live.
         tick: called at each look while something is waited for; what it raises ends the wait.
     """
 
     server: Server
     state: State
+    gateway: Gateway | None = None
     tick: Callable[[], None] = lambda: None
 
 
-def look(house: House, deployment: Deployment, rules: Rules) -> Differences:
-    """What is to be done so that what runs is what the deployment says.
+def look(house: House, stands: Standing, rules: Rules) -> Differences:
+    """What is to be done so that what runs is what should.
 
     Args:
         house: where it is to run.
-        deployment: with the weights that stand.
+        stands: what should.
         rules: what is allowed.
 
     Raises:
         MarinaError: a version was not built, or an API does not answer.
     """
-    expected = [_expected(house.server, wanted) for wanted in deployment.versions()]
-    return differences(deployment, expected, _observed(house, expected), Memory(house.state).read(), rules)
+    expected = [_expected(house.server, wanted) for wanted in stands.deployment.versions()]
+    observed = _observed(house, stands.deployment, expected)
+    return differences(stands.deployment, expected, observed, Memory(house.state).read(), rules)
 
 
-def carry_out(house: House, deployment: Deployment, steps: list[Step], tell: Callable[[str], None] = step) -> None:
+def carry_out(house: House, stands: Standing, steps: list[Step], tell: Callable[[str], None] = step) -> None:
     """Take steps one after the other.
 
     Args:
         house: where it is to run.
-        deployment: with the weights that stand.
+        stands: what should run.
         steps: from ``look``.
         tell: is told each step before it is taken.
 
     Raises:
         MarinaError: a step failed; those before it stand, and an apply from there does the rest.
     """
-    worker = _Worker(house, deployment)
+    worker = _Worker(house, stands)
     for one in steps:
         house.tick()
         tell(one.text)
@@ -101,25 +117,29 @@ def _expected(server: Server, wanted: Wanted) -> Expected:
     )
 
 
-def _observed(house: House, expected: list[Expected]) -> Observed:
+def _observed(house: House, deployment: Deployment, expected: list[Expected]) -> Observed:
     management, index = house.server.management, read_index(house.server.store)
     versions = management.all_versions()
     found = ((one, versions.get(one.wanted.model, {}).get(one.name)) for one in expected)
     others = {
         (running.model, running.version) for _, running in found if running and identity(management, running, index) == "differs"
     }
-    return Observed(versions, {model: management.default_version(model) for model in versions}, frozenset(others))
+    defaults = {model: management.default_version(model) for model in versions}
+    if house.gateway is None:
+        return Observed(versions, defaults, frozenset(others))
+    told = tuple(unlike(house.gateway.deployment(), deployment))
+    return Observed(versions, defaults, frozenset(others), house.gateway.splits(), told)
 
 
 class _Worker:
     """Takes steps."""
 
-    def __init__(self, house: House, deployment: Deployment) -> None:
+    def __init__(self, house: House, stands: Standing) -> None:
         self._house = house
         self._server = house.server
-        self._deployment = deployment
+        self._stands = stands
         self._memory = Memory(house.state)
-        self._wanted = {(one.model, one.name): one for one in deployment.versions()}
+        self._wanted = {(one.model, one.name): one for one in stands.deployment.versions()}
 
     def take(self, one: Step) -> None:
         actions: dict[str, Callable[[Step], None]] = {
@@ -127,6 +147,8 @@ class _Worker:
             "prove": self._prove,
             "scale": self._scale,
             "default": lambda step: self._server.management.set_default(step.model, str(step.version)),
+            "split": self._split,
+            "gateway": lambda _: self._tell_all(),
             "unregister": self._unregister,
         }
         actions[one.action](one)
@@ -137,6 +159,8 @@ class _Worker:
         missing = [one for one in self._wanted if one[1] not in applied.versions.get(one[0], [])]
         if missing:
             self._memory.change(lambda now: _with_all(now, missing))
+        if self._house.gateway:
+            self._stands.remember(self._house.state)
 
     def _register(self, one: Step) -> None:
         wanted = self._wanted[one.model, str(one.version)]
@@ -169,9 +193,37 @@ class _Worker:
             raise MarinaError(f"{one.model} {version}: not {workers} workers within {GONE_SECONDS} s")
         wait_until_ready(self._server, one.model, version, self._house.tick)
 
+    def _split(self, one: Step) -> None:
+        split = self._stands.deployment.models[one.model].split
+        if self._house.gateway is None or split is None:
+            return
+        shared = split.model_copy(update={"weights": one.weights})
+        require_ready_arms(self._server.management, one.model, shared)
+        self._house.gateway.set_split(one.model, shared)
+
+    def _tell_all(self) -> None:
+        if self._house.gateway is None:
+            return
+        for model, deployed in self._stands.deployment.models.items():
+            if deployed.split:
+                require_ready_arms(self._server.management, model, deployed.split)
+        before = self._house.gateway.splits()
+        self._stands.remember(self._house.state)
+        self._house.gateway.apply(self._stands.deployment)
+        for model, deployed in self._stands.deployment.models.items():
+            if deployed.split and (model not in before or not deployed.split.is_as(before[model])):
+                tell_traffic(self._house.state, model, deployed.split, "deployment", f"applied: {deployed.split}")
+
     def _unregister(self, one: Step) -> None:
+        self._drain(one.model, str(one.version))
         take_out_of_service(self._server, one.model, str(one.version))
         self._memory.change(lambda now: now.forgot(one.model, str(one.version)))
+
+    def _drain(self, model: str, version: str) -> None:
+        """Wait for the requests that it works on: TorchServe drops them."""
+        gateway = self._house.gateway
+        if gateway is not None and not wait_for(lambda: gateway.in_flight(model, version) == 0, DRAIN_SECONDS):
+            step(f"{model} {version}: still at work {DRAIN_SECONDS} s after its weight went: not waited for any longer")
 
 
 def _with_all(applied: Applied, versions: list[tuple[str, str]]) -> Applied:

@@ -187,9 +187,9 @@ class _Model:
 
     def moved(self) -> str | None:
         """The change of the split, or None."""
-        if self._wanted is None or (self._live and _same(self._live, self._wanted)):
+        if self._wanted is None or self._live is None or self._live.is_as(self._wanted):
             return None
-        return f"{self.name} {self._live or 'no split'} → {self._wanted}"
+        return f"{self.name} {self._live} → {self._wanted}"
 
     def replace_busy(self, found: Differences, rules: Rules) -> None:
         """Versions that answer requests, registered again while another answers them."""
@@ -294,10 +294,27 @@ def _remove(deployment: Deployment, observed: Observed, applied: Applied, found:
             found.steps.append(Step("unregister", model, f"{model} {version}: unregister it: not in the deployment", version))
 
 
-def _same(one: Split, other: Split) -> bool:
-    """Whether two splits share requests alike; an arm without weight is none."""
-    return {version: part for version, part in one.parts.items() if part} == {
-        version: part for version, part in other.parts.items() if part
+def unlike(has: Deployment, wanted: Deployment) -> list[str]:
+    """What a gateway has otherwise than a deployment says, beside weights: a few words for each."""
+    found = [f"{model} is new" for model in wanted.models if model not in has.models]
+    found += [f"{model} goes" for model in has.models if model not in wanted.models]
+    for model in [model for model in wanted.models if model in has.models]:
+        before, after = _routed(has.models[model]), _routed(wanted.models[model])
+        found += [f"{model}: {name} {before[name]} → {after[name]}" for name in after if before[name] != after[name]]
+    return found
+
+
+def _routed(deployed: DeployedModel) -> dict[str, str]:
+    """What of a model a gateway knows, in words."""
+    split, shadow = deployed.split, deployed.shadow
+    return {
+        "split": "none" if split is None else "by weight",
+        "experiment": str(split and split.experiment),
+        "sticky by": " or ".join(filter(None, (split.sticky.header, split.sticky.cookie))) if split else "nothing",
+        "shadow": f"{shadow.version} {shadow.percent:g} %, {shadow.in_flight} in flight" if shadow else "none",
+        "in flight": str(deployed.limits.in_flight),
+        "default": deployed.default,
+        "versions": ", ".join(sorted(deployed.versions)),
     }
 
 

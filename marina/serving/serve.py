@@ -193,15 +193,17 @@ def _start(plan: Plan, torchserve: TorchServe, stopping: threading.Event) -> Ser
 
 def _bring_all_into_service(plan: Plan, server: Server, torchserve: TorchServe, stopping: threading.Event) -> None:
     """Apply the deployment to a server that has nothing yet."""
-    house = House(server, plan.state, lambda: _check(torchserve, stopping))
+    house = House(server, plan.state, tick=lambda: _check(torchserve, stopping))
+    stands = standing(plan.deployment, plan.state)
     with alone(plan.state):
         forget_all(plan.state)
-        carry_out(house, plan.deployment, look(house, plan.deployment, Rules()).steps, tell=lambda _: None)
+        carry_out(house, stands, look(house, stands, Rules()).steps, tell=lambda _: None)
 
 
 def _as_live(plan: Plan) -> Deployment:
     """The deployment with the splits that the gateway starts with."""
     stands = standing(plan.deployment, plan.state)
+    stands.remember(plan.state)
     for note in stands.notes:
         step(note)
     return stands.deployment

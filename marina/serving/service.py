@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from marina.comparing.split import Split
 from marina.errors import MarinaError
 from marina.paths import Store
 from marina.serving.deployment import Wanted
@@ -101,6 +102,18 @@ def check_sample(server: Server, model: str, version: str, entry: Entry) -> None
     best = best_label(answer.body)
     if label is not None and entry.weights.source != "random" and best != label:
         raise MarinaError(f"{model} {version} answers its sample with {best!r}; required {label!r}")
+
+
+def require_ready_arms(management: Management, model: str, split: Split) -> None:
+    """See that no arm gets weight without READY workers.
+
+    Raises:
+        MarinaError: one would.
+    """
+    running = management.versions(model)
+    for version, weight in split.weights.items():
+        if weight and (version not in running or not running[version].ready_workers):
+            raise MarinaError(f"{model} {version} has no READY worker: it cannot get {weight:g} % of the requests")
 
 
 def find_running(server: Server, model: str, version: str) -> Running:

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
-import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
+from killing import kill_at_step, script
 from models import write_model
 from scripts_of_ours import Ended, run_script
 from servers import READY, Serving, eventually, serving
 
-from marina import paths
 from marina.paths import Store
 from marina.serving.free_ports import free_ports
 from marina.serving.management import Management, Running
@@ -101,11 +99,12 @@ def test_a_plan_is_shown_and_nothing_changed(served: Serving, spec: Path) -> Non
         [
             "1. brightness 2: register brightness-2.mar: workers 2, batch size 1, delay 5 ms",
             "2. brightness: default 1 → 2",
+            "3. gateway: brightness: default 1 → 2; brightness: versions 1 → 1, 2",
         ],
     )
     check = apply(served, spec, BOTH, "--check", "--json")
     assert check.code == 1
-    assert [step["action"] for step in json.loads(check.out)["steps"]] == ["register", "default"]
+    assert [step["action"] for step in json.loads(check.out)["steps"]] == ["register", "default", "gateway"]
     assert running(served) == before
     settled = apply(served, spec, ONE, "--check")
     assert (settled.code, settled.out) == (0, "nothing to do\n")
@@ -114,7 +113,7 @@ def test_a_plan_is_shown_and_nothing_changed(served: Serving, spec: Path) -> Non
 def test_what_is_wanted_comes_and_what_is_not_goes_without_an_unanswered_request(served: Serving, spec: Path) -> None:
     """There and back, the default moved, an arm registered again for its batch size; the second run has nothing to do."""
     with asked(served, spec) as statuses:
-        assert apply(served, spec, BOTH).out == "2 steps done\n"
+        assert apply(served, spec, BOTH).out == "3 steps done\n"
         assert {version: len(one.workers) for version, one in running(served).items()} == {"1": 1, "2": 2}
         assert apply(served, spec, BOTH).out == "nothing to do\n"
         assert apply(served, spec, BOTH.replace("workers: 2", "workers: 1, batch_size: 4")).code == 0
@@ -152,12 +151,17 @@ def test_what_was_registered_by_hand_is_left_alone(served: Serving, spec: Path) 
 def test_an_apply_can_be_killed_at_every_step(served: Serving, spec: Path) -> None:
     """All requests are answered meanwhile, and the run that is let through does the rest."""
     with asked(served, spec) as statuses:
-        kill_when(served, spec, lambda: "2" in running(served))
+        with started(served, spec, BOTH) as process:
+            assert eventually(lambda: "2" in running(served))
+            process.send_signal(signal.SIGKILL)
         assert "see that it answers: an apply was stopped before" in apply(served, spec, BOTH, "--plan").out
-        kill_at_step(served, spec, 2)
+        with started(served, spec, BOTH) as process:
+            assert kill_at_step(process, 2)
         assert apply(served, spec, BOTH).code == 0
-        kill_at_step(served, spec, 1, ONE)
-        kill_at_step(served, spec, 1, ONE)
+        with started(served, spec, ONE) as process:
+            assert kill_at_step(process, 1)
+        with started(served, spec, ONE) as process:
+            assert kill_at_step(process, 1)
         assert apply(served, spec, ONE).code == 0
     assert apply(served, spec, ONE, "--check").code == 0
     assert list(running(served)) == ["1"]
@@ -193,28 +197,6 @@ def test_no_server_is_one_line(served: Serving, spec: Path) -> None:
     assert done.error == "no Management API answers at http://127.0.0.1:1: start one with make serve"
 
 
-@contextmanager
-def started(served: Serving, spec: Path, model: str) -> Iterator[subprocess.Popen[str]]:
-    """An apply that runs; it tells its steps on stderr."""
-    command = [sys.executable, str(paths.ROOT / "scripts" / "apply_deployment.py"), *map(str, arguments(served, spec, model))]
-    with subprocess.Popen(
-        command, env=os.environ | served.environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    ) as process:
-        yield process
-
-
-def kill_when(served: Serving, spec: Path, is_so: object) -> None:
-    with started(served, spec, BOTH) as process:
-        assert callable(is_so)
-        assert eventually(is_so)
-        process.send_signal(signal.SIGKILL)
-
-
-def kill_at_step(served: Serving, spec: Path, number: int, model: str = BOTH) -> None:
-    """Kill it as soon as it says that it takes a step, or let it end where it takes fewer; what is READY is no step."""
-    with started(served, spec, model) as process:
-        assert process.stderr is not None
-        steps = (line for line in process.stderr if "READY, and answers" not in line)
-        told = [line for line, _ in zip(steps, range(number), strict=False)]
-        assert told, "there was nothing to do"
-        process.send_signal(signal.SIGKILL)
+def started(served: Serving, spec: Path, model: str) -> AbstractContextManager[subprocess.Popen[str]]:
+    """An apply that runs."""
+    return script("apply_deployment", *arguments(served, spec, model), environment=served.environment)
