@@ -6,7 +6,7 @@ import asyncio
 import re
 import socket
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from marina.gateway.gateway import Gateway
+from marina.gateway.keys import Key
 from marina.gateway.place import Address, Place
 from marina.gateway.process import Envoy
 from marina.gateway.settings import GatewaySettings
@@ -24,6 +25,7 @@ from marina.serving.polling import wait_for
 
 LOOPBACK = "127.0.0.1"
 CONNECTIONS, AT_ONCE = 8, 50
+AS_SHIPPED = GatewaySettings()
 HEADER = re.compile(rb"\r\nx-assigned-version: ([^\r]+)", re.IGNORECASE)
 
 
@@ -32,23 +34,48 @@ class StandIn:
     """Speaks HTTP as TorchServe does: every version answers at once and says its name, unless it is told to fail."""
 
     port: int
+    loop: asyncio.AbstractEventLoop
     failing: dict[str, int] = field(default_factory=dict)
+    held: set[str] = field(default_factory=set)
+    heads: list[bytes] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
+    server: asyncio.Server | None = None
+    writers: list[asyncio.StreamWriter] = field(default_factory=list)
+    released: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def hold(self, *versions: str) -> None:
+        """Let these versions take requests and not answer, until the next call; the others answer at once."""
+        self.held = set(versions)
+        self.loop.call_soon_threadsafe(self.released.clear if versions else self.released.set)
+
+    def stop(self) -> None:
+        """Be gone, with all connections."""
+        self.loop.call_soon_threadsafe(self._close)
+
+    def _close(self) -> None:
+        assert self.server is not None
+        self.server.close()
+        for writer in self.writers:
+            writer.close()
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer the requests of a connection."""
+        self.writers.append(writer)
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 path = head.split(b" ", 2)[1].decode("latin-1")
                 if length := re.search(rb"\r\ncontent-length: (\d+)", head, re.IGNORECASE):
                     await reader.readexactly(int(length[1]))
-                writer.write(self._reply(path))
+                self.heads.append(head)
+                writer.write(await self._reply(path))
         except (asyncio.IncompleteReadError, ConnectionError):
             writer.close()
 
-    def _reply(self, path: str) -> bytes:
+    async def _reply(self, path: str) -> bytes:
         self.paths.append(path)
         version = path.split("?", maxsplit=1)[0].rsplit("/", maxsplit=1)[-1]
+        if version in self.held and not path.startswith("/models/"):
+            await self.released.wait()
         status = self.failing.get(version, 200)
         body = b'[{"workers": [{"status": "READY"}]}]' if path.startswith("/models/") else version.encode()
         return f"HTTP/1.1 {status} x\r\nX-Model-Version: {version}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
@@ -57,14 +84,15 @@ class StandIn:
 @contextmanager
 def stand_in() -> Iterator[StandIn]:
     """A stand-in that listens."""
-    loop, started = asyncio.new_event_loop(), StandIn(free_ports().inference_port)
-    server = loop.run_until_complete(asyncio.start_server(started.answer, LOOPBACK, started.port))
+    loop = asyncio.new_event_loop()
+    started = StandIn(free_ports().inference_port, loop)
+    started.server = loop.run_until_complete(asyncio.start_server(started.answer, LOOPBACK, started.port))
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     try:
         yield started
     finally:
-        loop.call_soon_threadsafe(server.close)
+        started.stop()
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
 
@@ -94,15 +122,17 @@ class Running:
 
 
 @contextmanager
-def gateway_to(port: int, deployment: dict[str, Any], folder: Path, **settings: Any) -> Iterator[Running]:
-    """A gateway in front of whoever listens at a port; it does not touch what is on other ports."""
+def gateway_to(
+    port: int, deployment: dict[str, Any], folder: Path, keys: Sequence[Key] = (), settings: GatewaySettings = AS_SHIPPED
+) -> Iterator[Running]:
+    """A gateway in front of whoever listens at a port."""
     ports = free_ports()
     upstream = Address(LOOPBACK, port)
     callers, internal = Address(LOOPBACK, ports.gateway_port), Address(LOOPBACK, ports.gateway_internal_port)
     place = Place(callers, internal, upstream, upstream, upstream)
     state = State(folder / "state")
     gateway = Gateway(state, f"http://{internal}")
-    gateway.write(Deployment.model_validate({"models": deployment}), place, GatewaySettings.model_validate(settings))
+    gateway.write(Deployment.model_validate({"models": deployment}), place, settings, keys)
     with Envoy(state) as envoy:
         assert wait_for(gateway.stats.is_ready, 30, 0.05), envoy.log_tail()
         gateway.wait_until_taken()

@@ -31,6 +31,7 @@ from handlerkit.metrics import Meter
 from handlerkit.options import read_options
 from handlerkit.runtimes import Runtime, Setting, load_runtime
 from handlerkit.stock import BaseHandler
+from handlerkit.summary import Summaries
 from handlerkit.telemetry import open_tracing
 from handlerkit.tracing import Tracing
 
@@ -62,6 +63,7 @@ class ModelHandler(BaseHandler):
     version: str
     meter: Meter
     tracing: Tracing
+    summaries: Summaries
     folder: Path
     content_sha256: str
 
@@ -84,6 +86,7 @@ class ModelHandler(BaseHandler):
         self.labels = config.get("labels") or []
         self.mapping = {str(index): label for index, label in enumerate(self.labels)}
         self.meter = Meter(context.metrics, context.model_name, self.version)
+        self.summaries = Summaries(context.model_name, self.version)
         self._load(config, context)
         self.tracing = open_tracing(context.model_name, self.version, self._runtime_name)
         self._decoders = ThreadPoolExecutor(min(DECODERS, machine.cores()), thread_name_prefix="decode")
@@ -159,7 +162,9 @@ class ModelHandler(BaseHandler):
             for kind, answer in answers.items():
                 self._settle(batch.of_kind(kind), answer)
             bodies = exchange.write(context, self.version)
-            self.meter.batch(batch, time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            self.meter.batch(batch, seconds)
+            self.summaries.note(batch, seconds)
         finally:
             self.tracing.answered(exchange, taken)  # the requests that end a worker, too
         return bodies

@@ -190,10 +190,10 @@ class Gateway:
         return {version: self._arm(Arm(model, version)) for version in versions}
 
     def _arm(self, arm: Arm) -> ArmStats:
-        name = re.escape(f"cluster.{stat_name(arm.cluster)}.")
-        counted = self.stats.texts(rf"^{name}(retry\.upstream_rq_\d\d\d|upstream_rq_\d\d\d|upstream_rq_retry_success)$")
-        figures = {key.removeprefix(f"cluster.{stat_name(arm.cluster)}."): int(count) for key, count in counted.items()}
-        times = self.stats.histograms(rf"^{name}upstream_rq_time$")
+        name = re.escape(f"cluster.{stat_name(arm.cluster)}")
+        counted = self.stats.texts(rf"^{name}(\.upstream_rq_(\d\d\d|retry_success)|/only\.upstream_rq_active_overflow)$")
+        figures = {key.rpartition(".")[2]: int(count) for key, count in counted.items()}
+        times = self.stats.histograms(rf"^{name}\.upstream_rq_time$")
         buckets = {float(one["upper_bound"]): int(one["cumulative"]) for one in times[0]["buckets"]} if times else {}
         return ArmStats(_answered(figures), _first(figures), buckets)
 
@@ -282,9 +282,14 @@ def _answered(figures: dict[str, int]) -> int:
 
 
 def _first(figures: dict[str, int]) -> dict[int, int]:
-    """What the arm itself said: where another was asked then, it had no worker, or was not registered."""
+    """What the arm itself said: 503 where another answered for it, 429 for what Envoy counts as 503 and never sent."""
     found = {int(name[-3:]): count for name, count in figures.items() if re.fullmatch(r"upstream_rq_\d{3}", name)}
-    asked_others = figures.get("upstream_rq_retry_success", 0)
-    found[HTTPStatus.OK] = found.get(HTTPStatus.OK, 0) - asked_others
-    found[HTTPStatus.SERVICE_UNAVAILABLE] = found.get(HTTPStatus.SERVICE_UNAVAILABLE, 0) + asked_others
+    asked_others, full = figures.get("upstream_rq_retry_success", 0), figures.get("upstream_rq_active_overflow", 0)
+    changes = {
+        HTTPStatus.OK: -asked_others,
+        HTTPStatus.SERVICE_UNAVAILABLE: asked_others - full,
+        HTTPStatus.TOO_MANY_REQUESTS: full,
+    }
+    for status, change in changes.items():
+        found[status] = found.get(status, 0) + change
     return {status: count for status, count in sorted(found.items()) if count > 0}

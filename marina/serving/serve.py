@@ -84,6 +84,11 @@ class Plan:
         return not self.settings.says_yes("disable_token_authorization")
 
     @property
+    def summaries(self) -> Path | None:
+        """Where handlers note what they answer to requests that the gateway copies."""
+        return self.gateway.state.traffic / "summaries" if self.gateway else None
+
+    @property
     def host(self) -> str:
         """Where all ports must be free."""
         if self.address is not None:
@@ -117,7 +122,11 @@ def serve(plan: Plan) -> int:
         require_behind(plan.settings, plan.gateway.settings)
     require_free(plan.ports, plan.host)
     entries = _built(plan)
-    with _stop_signals() as stopping, TorchServe(properties, plan.logs) as torchserve, gateway_of(plan.gateway) as gateway:
+    with (
+        _stop_signals() as stopping,
+        TorchServe(properties, plan.logs, plan.summaries) as torchserve,
+        gateway_of(plan.gateway) as gateway,
+    ):
         try:
             server = _start(plan, torchserve, stopping)
             _bring_all_into_service(plan, server, torchserve, stopping)
