@@ -22,6 +22,7 @@ Value = TypeVar("Value")
 LOOKS = 20  # at a step's workers and counts while it bakes
 QUICKEST, SLOWEST = 0.25, 5.0  # seconds between them
 GROWTH = 1.2  # how many times more requests than at the last test there must be for the next
+NOT_REGISTERED = 404  # what TorchServe says of a version that it does not have
 PATIENCE_SECONDS = 30  # with a gateway or a server that does not answer
 
 
@@ -155,14 +156,15 @@ def counts_of(arm: ArmStats | None) -> Counts:
     if arm is None:
         return Counts()
     buckets = {bound / 1000: count for bound, count in arm.latency_buckets_ms.items()}
-    return Counts(requests=arm.requests, errors=arm.errors, buckets=buckets | {math.inf: max(buckets.values(), default=0)})
+    errors = sum(count for status, count in arm.first_statuses.items() if status >= 500 or status == NOT_REGISTERED)
+    return Counts(requests=arm.requests, errors=errors, buckets=buckets | {math.inf: max(buckets.values(), default=0)})
 
 
 def figures(counts: Counts) -> str:
     """Counts in words."""
     usual = counts.p99
     p99 = "" if usual is None else f", p99 {usual * 1000:.3g} ms"
-    return f"{counts.requests} requests, {counts.error_share:.1%} errors{p99}"
+    return f"{counts.requests} requests, {100 * counts.error_share:.1f} % errors{p99}"
 
 
 def _lives(number: str, pid: int, running: Running) -> bool:

@@ -58,7 +58,7 @@ class Replay:
 
     def __str__(self) -> str:
         requests = len({one.name for one in self.asked})
-        alike = "answers without labels, not compared" if self.agreement is None else f"{self.agreement:.1%} alike"
+        alike = "answers without labels, not compared" if self.agreement is None else f"{100 * self.agreement:.1f} % alike"
         ours, theirs = (median(times) * 1000 for times in self._seconds())
         return (
             f"{requests} recorded request{'s' * (requests != 1)}: {alike}; {self.candidate} {ours:.1f} ms, {self.current} "
@@ -82,8 +82,8 @@ class Replay:
         if self.agreement is not None and self.agreement < least_agreement:
             differing = next(one for one in self.asked if one.agrees is False)
             return (
-                f"{self.candidate} answers {self.agreement:.1%} of {len(self.compared)} as {self.current} does, required "
-                f"{least_agreement:.0%}; for example {differing.name}: {best_label(differing.candidate.body)!r}, "
+                f"{self.candidate} answers {100 * self.agreement:.1f} % of {len(self.compared)} as {self.current} does, required "
+                f"{100 * least_agreement:.0f} %; for example {differing.name}: {best_label(differing.candidate.body)!r}, "
                 f"{best_label(differing.current.body)!r}"
             )
         return self._slowness(slower)

@@ -12,7 +12,7 @@ from typing import Any
 from marina import paths
 from marina.comparing.split import Split
 from marina.errors import MarinaError
-from marina.gateway.arms import Arm
+from marina.gateway.arms import Arm, all_arms
 from marina.gateway.bootstrap import bootstrap
 from marina.gateway.clusters import clusters, stat_name
 from marina.gateway.files import Files, locked, write_whole
@@ -198,7 +198,7 @@ class Gateway:
         return ArmStats(_answered(figures), _first(figures), buckets)
 
     def _change(self, deployment: Deployment) -> None:
-        """Tell Envoy what is new, in an order in which no route ever names a cluster that is not there."""
+        """Tell Envoy what is new, in an order in which no route ever names a cluster, or an arm, that is not there."""
         before = self._applied()
         after = Applied(deployment, before.place, before.settings, before.asks_for_keys, {})
         old, new = before.messages(), after.messages()
@@ -209,15 +209,25 @@ class Gateway:
                 names = {one["name"] for one in new["clusters"]}
                 left = [one for one in old["clusters"] if one["name"] not in names]
                 versions["clusters"] = self._told("clusters", [*new["clusters"], *left])
-            for kind in ("listeners", "arms", "internal", "callers"):
+            if new["arms"] != old["arms"]:
+                versions["arms"] = self._told("arms", [_both(old["arms"][0], new["arms"][0])])
+            for kind in ("listeners", "internal", "callers"):
                 if new[kind] != old[kind]:
                     versions[kind] = self._told(kind, new[kind])
+            if new["arms"] != old["arms"]:
+                self._drain(before.deployment, deployment)
+                versions["arms"] = self._told("arms", new["arms"])
             if new["clusters"] != old["clusters"]:
                 versions["clusters"] = self._told("clusters", new["clusters"])
         except MarinaError:
             self._remember(before, {kind: self._files.discover(kind, messages) for kind, messages in old.items()})
             raise
         self._remember(after, versions)
+
+    def _drain(self, before: Deployment, after: Deployment) -> None:
+        """Let arms that leave a split answer what was given to them."""
+        left = set(all_arms(before)) - set(all_arms(after))
+        wait_for(lambda: not any(self.in_flight(arm.model, arm.version) for arm in left), TAKE_SECONDS, LOOK_SECONDS)
 
     def _told(self, kind: str, messages: list[Message]) -> str:
         """Replace what Envoy has of a kind, and see that it takes it."""
@@ -275,6 +285,12 @@ class Gateway:
             "versions": versions,
         }
         write_whole(self._files.applied, content)
+
+
+def _both(old: Message, new: Message) -> Message:
+    """Routes by which the arms of before and those of now are reached."""
+    names = {host["name"] for host in new["virtual_hosts"]}
+    return new | {"virtual_hosts": [*new["virtual_hosts"], *(one for one in old["virtual_hosts"] if one["name"] not in names)]}
 
 
 def _answered(figures: dict[str, int]) -> int:
