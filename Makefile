@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup setup-test build serve test cells slow formats schema lint lock clean
+.PHONY: help setup setup-test build serve test cells slow formats study schema lint lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-13s %s\n", $$1, $$2}'
@@ -42,6 +42,11 @@ schema: setup  ## write model_store/model.schema.json anew, by which editors che
 
 formats: setup-test  ## build ResNet-18 and VGG16 in every format, and print the table of docs/formats.md (some 30 minutes)
 	@$(BIN)/python benchmarks/formats.py
+
+study: setup-test  ## simulate the judge until trusted, beside gbstats, and draw the pictures of docs/verdict.md (some five minutes)
+	$(PYTHON) -m venv $(VENV)/gbstats
+	$(VENV)/gbstats/bin/pip install --disable-pip-version-check -q gbstats==0.8.0
+	$(BIN)/python benchmarks/verdict_study.py --gbstats $(VENV)/gbstats/bin/python
 
 clean:  ## remove the environment and everything that was built
 	rm -rf $(VENV) model_store/archives model_store/sboms model_store/weights model_store/samples model_store/index.json logs

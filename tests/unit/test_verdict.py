@@ -72,7 +72,7 @@ def test_requests_of_one_key_count_as_the_delta_method_counts_them() -> None:
         covariance = np.cov(total, asked)
         delta = covariance[0, 0] - 2 * ratio * covariance[0, 1] + ratio**2 * covariance[1, 1]
         expected = delta / len(asked) / asked.mean() ** 2
-        assert evidence.variances[number] / evidence.weight**2 == pytest.approx(expected, rel=5e-3)
+        assert evidence.variances[number] / evidence.weight**2 == pytest.approx(expected, rel=1e-3)
 
 
 def test_shifting_all_values_shifts_nothing() -> None:

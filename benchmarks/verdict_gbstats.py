@@ -1,0 +1,32 @@
+"""What GrowthBook's gbstats says of the study's streams; run by a Python of its own, since gbstats does not fit into ours.
+
+Reads a file of numpy's with an array "totals" (experiment, look, six columns: number, sum and sum of squares of the control and
+the other arm) and writes one with "first": the number of the first look whose interval leaves 0 out, -1 where none does.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+from gbstats.frequentist.tests import SequentialConfig, SequentialTwoSidedTTest
+from gbstats.models.statistics import SampleMeanStatistic
+
+
+def main() -> None:
+    """Read, look, write."""
+    source, target = map(Path, sys.argv[1:3])
+    found = [next((number for number, look in enumerate(one) if stops(look)), -1) for one in np.load(source)["totals"]]
+    np.savez(target, first=np.array(found))
+
+
+def stops(look: np.ndarray) -> bool:
+    """Whether gbstats finds a difference."""
+    n0, sum0, squares0, n1, sum1, squares1 = look
+    control = SampleMeanStatistic(n=int(n0), sum=sum0, sum_squares=squares0)
+    other = SampleMeanStatistic(n=int(n1), sum=sum1, sum_squares=squares1)
+    low, high = SequentialTwoSidedTTest(control, other, SequentialConfig(difference_type="absolute")).confidence_interval
+    return bool(low > 0 or high < 0)
+
+
+if __name__ == "__main__":
+    main()
