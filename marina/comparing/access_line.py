@@ -29,6 +29,7 @@ class AccessLine(BaseModel):
     first_status: int | None = None
     attempts: int | None = None
     seconds: float | None = None
+    microseconds: float | None = None  # the same, more exactly
     sampled_shadow: str | None = None
 
     def row(self, keys: HashedKeys) -> Request:
@@ -45,7 +46,7 @@ class AccessLine(BaseModel):
             assigned=self.assigned,
             answered=self.answered,
             first_status=self.first_status,
-            seconds=self.seconds,
+            seconds=self.seconds if self.microseconds is None else self.microseconds / 1e6,
             attempts=self.attempts,
             shadow=self.sampled_shadow,
         )

@@ -21,6 +21,20 @@ def values_of(model: str, experiment: str, metric: str) -> Select[Any]:
     return query.where(requests.c.model == model, requests.c.experiment == experiment, requests.c.assigned.is_not(None))
 
 
+def between(query: Select[Any], since: float | None, until: float | None) -> Select[Any]:
+    """The query, of the requests of a time alone."""
+    if since is not None:
+        query = query.where(requests.c.time >= since)
+    return query if until is None else query.where(requests.c.time < until)
+
+
+def rescued(model: str, experiment: str, since: float | None, until: float | None) -> Select[Any]:
+    """The query of how many requests of each arm another version answered."""
+    query = select(requests.c.assigned, func.count().label("count_")).group_by(requests.c.assigned)
+    query = query.where(requests.c.model == model, requests.c.experiment == experiment)
+    return between(query.where(requests.c.answered != requests.c.assigned), since, until)
+
+
 def metrics_with_outcomes(model: str, experiment: str) -> CompoundSelect[Any]:
     """The query of the metrics that there are outcomes of."""
     asked = and_(requests.c.model == model, requests.c.experiment == experiment)

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Table, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from marina.comparing.database import WRITES, database_url, open_database, plain_errors, shown
-from marina.comparing.observing import BUILT_IN, ROWS_AT_ONCE, arrays, metrics_with_outcomes, values_of
+from marina.comparing.observing import BUILT_IN, ROWS_AT_ONCE, arrays, between, metrics_with_outcomes, rescued, values_of
 from marina.comparing.traffic_rows import Agreement, Event, Observations, Outcome, Request, SplitChange
 from marina.comparing.traffic_tables import about, agreements, events, metadata, outcomes, progress, requests, splits
 from marina.errors import MarinaError
@@ -189,13 +189,14 @@ class Traffic:
         Raises:
             MarinaError: the record cannot be read.
         """
-        query = values_of(model, experiment, metric)
-        if since is not None:
-            query = query.where(requests.c.time >= since)
-        if until is not None:
-            query = query.where(requests.c.time < until)
+        query = between(values_of(model, experiment, metric), since, until)
         with self.reading() as connection:
             return arrays(connection, query)
+
+    def rescued(self, model: str, experiment: str, since: float | None = None, until: float | None = None) -> dict[str, int]:
+        """How many requests of each arm another version answered in its place."""
+        with self.reading() as connection:
+            return {row.assigned: row.count_ for row in connection.execute(rescued(model, experiment, since, until))}
 
     def agreements(self, model: str, since: float | None = None) -> list[Agreement]:
         """Where a version in the shadow answered too, the oldest first."""
