@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .PHONY: help setup setup-test build serve test cells slow formats study schema lint lock clean
+.PHONY: help setup setup-test build serve test cells slow dashboards formats schema lint lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-13s %s\n", $$1, $$2}'
@@ -39,6 +40,9 @@ lock:  ## lock requirements/*.in anew (needs uv)
 
 schema: setup  ## write model_store/model.schema.json anew, by which editors check model.yaml
 	@$(BIN)/python -m marina.store.schema
+
+dashboards: setup  ## write config/grafana/dashboards anew, from marina/watching/dashboards
+	@$(BIN)/python -m marina.watching.dashboards
 
 formats: setup-test  ## build ResNet-18 and VGG16 in every format, and print the table of docs/formats.md (some 30 minutes)
 	@$(BIN)/python benchmarks/formats.py

@@ -1,4 +1,4 @@
-"""Tell Prometheus what TorchServe does not: workers, restarts, queues, objectives, certificates; until Ctrl-C."""
+"""Tell Prometheus what TorchServe does not: workers, restarts, queues, splits, objectives, certificates; until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from pathlib import Path
 
 from marina import paths
 from marina.console import run, step
+from marina.gateway.gateway import Gateway
+from marina.paths import State
 from marina.serving.access import checked_file
 from marina.serving.access_options import access_of, add_access
 from marina.serving.deployment import read_deployment
 from marina.serving.management import Management
 from marina.serving.ports import read_ports
 from marina.watching.exporter import export
-from marina.watching.sources import Certificates, Server, Source, WrittenDeployment
+from marina.watching.sources import Certificates, LiveSplits, Server, Source, WrittenDeployment
 
 LOOPBACK = "127.0.0.1"
 
@@ -26,7 +28,8 @@ def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(
         description=__doc__, epilog="It listens on EXPORTER_PORT. docs/watching.md has the metrics."
     )
-    add_access(options, read_ports(), inference=False)
+    ports = read_ports()
+    add_access(options, ports, inference=False)
     options.add_argument("--deployment", type=Path, default=paths.DEPLOYMENT, help="whose objectives are told (%(default)s)")
     options.add_argument(
         "--certificate",
@@ -36,6 +39,14 @@ def parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help=f"PEM file whose end is told; may be given again (those in {paths.CERTIFICATES})",
     )
+    options.add_argument("--state", type=Path, default=State().folder, help="the gateway's folder of memory (%(default)s)")
+    options.add_argument(
+        "--gateway",
+        default=f"http://{LOOPBACK}:{ports.gateway_internal_port}",
+        metavar="URL",
+        help="the gateway's internal listener (%(default)s)",
+    )
+    options.add_argument("--no-gateway", action="store_true", help="there is none: tell nothing of splits")
     options.add_argument("--address", default=LOOPBACK, help="address to listen on (%(default)s)")
     options.add_argument("--seconds", type=_seconds, default=2.0, metavar="N", help="between two looks (%(default)s)")
     return options
@@ -68,9 +79,11 @@ def _export(options: argparse.Namespace) -> int:
 def _sources(options: argparse.Namespace) -> list[Source]:
     read_deployment(options.deployment)  # a mistake in it ends the start; one that is made later is told as a source that is down
     named = [checked_file(file, "--certificate") or file for file in options.certificate]
+    gateway = [] if options.no_gateway else [LiveSplits(Gateway(State(options.state), options.gateway))]
     return [
         Server(Management(options.management, access_of(options))),
         WrittenDeployment(options.deployment),
+        *gateway,
         Certificates(named, None if named else paths.CERTIFICATES),
     ]
 

@@ -12,6 +12,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from marina import paths
 from marina.errors import MarinaError, UsageError
 
+OF_OTHERS = ("RECORDER_PORT", "EXPORTER_PORT")  # processes beside the server, which may run before it
+
 
 class Ports(BaseSettings):
     """One field for each environment variable of that name, in capitals."""
@@ -61,13 +63,13 @@ def read_ports(written: Mapping[str, int] | None = None) -> Ports:
 
 
 def require_free(ports: Ports, address: str) -> None:
-    """See that nothing listens on any of the ports.
+    """See that nothing listens on any of the ports that a server takes; recorder and exporter outlive it.
 
     Raises:
         MarinaError: something does; the message says what, and how to move.
     """
     for variable, port in ports.by_variable():
-        if not _is_free(address, port):
+        if variable not in OF_OTHERS and not _is_free(address, port):
             raise MarinaError(
                 f"port {port} is taken{holder_of(port)}: stop that, or move with {variable}=<port> in the environment or in .env"
             )

@@ -39,5 +39,12 @@ EXPORTED = {
     "marina_version_deployed": Exported("gauge", VERSION, "1 for each version that the deployment's file names"),
     "marina_objective_p99_seconds": Exported("gauge", MODEL, "that 99 of 100 answers are promised to stay below"),
     "marina_objective_error_ratio": Exported("gauge", MODEL, "of the answers that may be the server's fault"),
+    "marina_split_weight_ratio": Exported(
+        "gauge", (*VERSION, "experiment"), "share of the requests that the gateway has taken for an arm"
+    ),
+    "marina_shadow_copied_ratio": Exported("gauge", VERSION, "share of the requests that are copied to a shadow"),
+    "marina_gateway_cluster_info": Exported(
+        "gauge", ("envoy_cluster_name", *VERSION), "1 for each name that Envoy has for a version, or for its shadow"
+    ),
     "marina_certificate_expiry_timestamp_seconds": Exported("gauge", ("file",), "when a certificate ends"),
 }

@@ -8,7 +8,11 @@ from pathlib import Path
 
 from cryptography import x509
 
+from marina.comparing.split import Split
 from marina.errors import MarinaError
+from marina.gateway.arms import Arm, shadow_of
+from marina.gateway.clusters import stat_name
+from marina.gateway.gateway import Gateway
 from marina.serving.deployment import DeployedModel, Deployment, read_deployment
 from marina.serving.management import Management, Running
 from marina.watching.exported import Sample
@@ -80,7 +84,7 @@ class WrittenDeployment(Source):
         self._read: tuple[int, Deployment] | None = None
 
     def look(self) -> Iterable[Sample]:
-        """Versions that should run, and what their callers are promised."""
+        """Versions that should run, what their callers are promised, and shadows."""
         return [sample for model, deployed in self._deployment().models.items() for sample in _promises(model, deployed)]
 
     def _deployment(self) -> Deployment:
@@ -98,7 +102,30 @@ def _promises(model: str, deployed: DeployedModel) -> Iterator[Sample]:
         yield Sample("marina_version_deployed", (model, version), 1)
     if deployed.objectives.p99_ms is not None:
         yield Sample("marina_objective_p99_seconds", (model,), deployed.objectives.p99_ms / 1000)
+    if shadow := shadow_of(model, deployed):
+        copied = deployed.shadow.percent / 100 if deployed.shadow else 0
+        yield Sample("marina_shadow_copied_ratio", (model, shadow.version), copied)
+        yield Sample("marina_gateway_cluster_info", (stat_name(shadow.shadow), model, shadow.version), 1)
     yield Sample("marina_objective_error_ratio", (model,), deployed.objectives.errors_percent / 100)
+
+
+class LiveSplits(Source):
+    """The splits that the gateway has taken, read back from it."""
+
+    name = "gateway"
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    def look(self) -> Iterable[Sample]:
+        """Weights of all arms, and by which name Envoy counts each."""
+        return [sample for model, split in self._gateway.splits().items() for sample in _arms(model, split)]
+
+
+def _arms(model: str, split: Split) -> Iterator[Sample]:
+    for version, weight in split.weights.items():
+        yield Sample("marina_split_weight_ratio", (model, version, split.experiment or model), weight / 100)
+        yield Sample("marina_gateway_cluster_info", (stat_name(Arm(model, version).cluster), model, version), 1)
 
 
 class Certificates(Source):

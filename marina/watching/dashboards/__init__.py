@@ -1,0 +1,1 @@
+"""Grafana's dashboards, written once here and drawn by `make dashboards` into config/grafana/dashboards."""
