@@ -1,4 +1,4 @@
-"""Show what a running server does, version by version: workers, rate, errors, latency, batches; until Ctrl-C."""
+"""Show what a running server does, version by version: split, workers, rate, errors, latency, batches; until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ import sys
 from collections import deque
 from dataclasses import asdict
 from datetime import datetime
+from pathlib import Path
 
 from rich.live import Live
 
 from marina.console import out, run
 from marina.errors import MarinaError
+from marina.gateway.gateway import Gateway
+from marina.paths import State
 from marina.serving.access_options import access_of, add_access
 from marina.serving.management import Management
 from marina.serving.polling import pause
@@ -23,7 +26,8 @@ from marina.watching.status import Observer, VersionStatus
 NOTES = 8
 EPILOG = (
     "p50 and p99 are of the time that a batch takes in the handler; queue is the mean wait before it, also for the batch to "
-    "fill; 4xx were the caller's mistakes, 5xx the server's. It needs no Prometheus: it reads the Metrics API twice."
+    "fill; 4xx were the caller's mistakes, 5xx the server's; split is what the gateway has taken, lost are workers that were "
+    "started anew. It needs no Prometheus: it reads the Metrics API twice."
 )
 
 
@@ -33,6 +37,10 @@ def parser() -> argparse.ArgumentParser:
     ports = read_ports()
     add_access(options, ports, inference=False)
     options.add_argument("--metrics", default=f"http://127.0.0.1:{ports.metrics_port}", metavar="URL", help="(%(default)s)")
+    options.add_argument(
+        "--gateway", default=f"http://127.0.0.1:{ports.gateway_internal_port}", metavar="URL", help="(%(default)s)"
+    )
+    options.add_argument("--state", type=Path, default=State().folder, help="folder of what is remembered (%(default)s)")
     options.add_argument("--seconds", type=_seconds, default=2.0, metavar="N", help="that each look counts (%(default)s)")
     options.add_argument("--once", action="store_true", help="look once, and print the table, as where the output is no terminal")
     options.add_argument("--json", action="store_true", help="look once, and print JSON")
@@ -57,7 +65,8 @@ def _seconds(text: str) -> float:
 def _show(options: argparse.Namespace) -> int:
     access = access_of(options)
     management = Management(options.management, access)
-    observer = Observer(management, options.metrics, access, options.seconds)
+    gateway = Gateway(State(options.state), options.gateway)
+    observer = Observer(management, options.metrics, access, options.seconds, gateway)
     if options.json:
         out.print_json(data={"seconds": options.seconds, "versions": [asdict(one) for one in observer.look()]})
     elif options.once or not out.is_terminal:

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from marina.watching.status import VersionStatus
 
-COLUMNS = ("model", "version", "workers", "answers/s", "4xx", "5xx", "p50 ms", "p99 ms", "queue ms", "rows/batch")
+COLUMNS = ("model", "version", "split", "workers", "lost", "rate/s", "4xx", "5xx", "p50 ms", "p99 ms", "queue ms", "rows")
 LEFT = ("model", "version")
 NOTHING = "–"
 
@@ -37,7 +37,9 @@ def _row(one: VersionStatus) -> list[Text]:
     return [
         Text(one.model),
         Text(f"{one.version} (default)" if one.is_default else one.version),
+        Text(NOTHING if one.weight is None else f"{one.weight * 100:g}%"),
         Text(f"{one.ready}/{one.workers}", style="" if one.ready >= one.workers else "red"),
+        Text(str(one.restarts), style="red" if one.restarts else ""),
         Text(f"{one.answers_per_second:.1f}"),
         _percent(one.refused, style=""),
         _percent(one.failed, style="red"),

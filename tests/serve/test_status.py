@@ -50,6 +50,8 @@ def test_a_look_counts_what_happened_meanwhile(server: Serving, seven: bytes) ->
     asked, idle = rows["2.0"], rows["1.0"]
     assert (asked["ready"], asked["workers"], asked["is_default"], idle["is_default"]) == (1, 1, False, True)
     assert asked["answers_per_second"] > 0.5
+    assert asked["explanations_per_second"] == 0
+    assert (asked["weight"], asked["restarts"]) == (None, 0)
     assert 0.2 < asked["refused"] < 0.8
     assert asked["failed"] == 0
     assert 0 < asked["p50_ms"] <= asked["p99_ms"]
@@ -63,8 +65,8 @@ def test_where_there_is_no_terminal_one_table_is_printed(server: Serving) -> Non
     """The columns, and both versions."""
     done = run_script("show_status", "--seconds", "1", environment=server.environment)
     assert done.code == 0, done.err
-    assert re.search(r"^model +version +workers +answers/s +4xx +5xx +p50 ms +p99 ms +queue ms +rows/batch", done.out)
-    assert re.search(r"^digits +1\.0 \(default\) +1/1 ", done.out, re.MULTILINE)
+    assert re.search(r"^model +version +split +workers +lost +rate/s +4xx +5xx +p50 ms +p99 ms +queue ms +rows", done.out)
+    assert re.search(r"^digits +1\.0 \(default\) +– +1/1 +0 ", done.out, re.MULTILINE), "there is no split"
 
 
 def test_the_screen_is_shown_until_it_is_stopped(server: Serving, seven: bytes) -> None:
@@ -79,7 +81,7 @@ def test_the_screen_is_shown_until_it_is_stopped(server: Serving, seven: bytes) 
     def shown() -> bool:
         while select.select([ours], [], [], 0)[0]:
             seen.extend(os.read(ours, 65536))
-        return seen.count(b"rows/batch") >= 3 and b"Ctrl-C ends" in seen
+        return seen.count(b"queue ms") >= 3 and b"Ctrl-C ends" in seen
 
     try:
         with load(server, seven):

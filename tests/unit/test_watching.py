@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -23,7 +24,7 @@ marina_answers_total{model_name="digits",model_version="2.0",kind="predict",stat
 # TYPE marina_batch_rows_sum counter
 marina_batch_rows_sum{model_name="digits",model_version="1.0",Hostname="a",} 9.0
 """
-STATUS = VersionStatus("digits", "1.0", True, 1, 2, 12.34, 0.0, 0.25, 3.21, None, 0.5, 2.0)
+STATUS = VersionStatus("digits", "1.0", True, 0.125, 1, 2, 0, 12.34, 1.5, 0.0, 0.25, 3.21, None, 0.5, 2.0)
 
 
 def shown(renderable: object) -> str:
@@ -71,7 +72,8 @@ def test_quantiles_beyond_the_last_bound_are_that_bound() -> None:
 def test_the_table_says_what_is_not_known() -> None:
     """Workers that are missing, shares and a dash; the default is marked."""
     row = shown(table([STATUS])).splitlines()[1].split()
-    assert row == ["digits", "1.0", "(default)", "1/2", "12.3", "0.0%", "25.0%", "3.2", "–", "0.5", "2.0"]
+    assert row == ["digits", "1.0", "(default)", "12.5%", "1/2", "0", "12.3", "0.0%", "25.0%", "3.2", "–", "0.5", "2.0"]
+    assert shown(table([replace(STATUS, weight=None)])).splitlines()[1].split()[3] == "–"
     assert shown(table([])) == "no model is registered\n"
     assert shown(screen("title", None, ["12:00:00 gone"])) == "title\n\n12:00:00 gone\n"
 
@@ -113,3 +115,9 @@ def test_looks_are_of_a_second_at_least(seconds: str) -> None:
     done = run_script("show_status", "--seconds", seconds)
     assert done.code == 2
     assert f"required a number of seconds from 1 to 3600, found '{seconds}'" in done.err
+
+
+def test_the_table_fits_on_a_narrow_screen() -> None:
+    """A hundred columns are enough, for the values of a busy server too."""
+    busy = VersionStatus("digits", "10.0", True, 0.3333, 16, 16, 12, 1234.5, 123.4, 0.999, 0.999, 1234.5, 9999.9, 999.9, 32.0)
+    assert max(map(len, shown(table([busy])).splitlines())) <= 100
