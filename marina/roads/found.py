@@ -5,7 +5,7 @@ from __future__ import annotations
 from marina.console import step
 from marina.errors import UsageError
 from marina.paths import Store
-from marina.reading import nearest_of
+from marina.roads.chosen import default_version, versions_without_spec
 from marina.roads.flask_server import Served
 from marina.roads.live import Live
 from marina.store.build import ensure
@@ -31,8 +31,7 @@ def find_versions(name: str, store: Store, default: str | None, as_built: bool) 
         return name, _of_store(name, store, default)
     found = find_spec(name)
     model = found.spec.name
-    wanted = default or next((one for one in found.spec.versions if read_index(store).entry(model, one)), None)
-    wanted = wanted or next(iter(found.spec.versions))
+    wanted = default or default_version(found, store)
     found.version(wanted)
     if read_index(store).entry(model, wanted) is None:
         ensure(found, wanted, store)
@@ -43,11 +42,7 @@ def find_versions(name: str, store: Store, default: str | None, as_built: bool) 
 
 
 def _of_store(name: str, store: Store, default: str | None) -> Served:
-    versions = read_index(store).models.get(name, {})
-    if not versions:
-        known = sorted(read_index(store).models)
-        hint = nearest_of(name, known) if known else "it is empty"
-        raise UsageError(f"no spec and no model of {store.folder} is named '{name}': {hint}")
+    versions = versions_without_spec(name, store)
     if default and default not in versions:
         raise UsageError(f"{name} has no version {default} in {store.folder}; it has: {', '.join(versions)}")
     return Served({one: Live(store, name, one, None) for one in versions}, default or next(iter(versions)))

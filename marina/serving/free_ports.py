@@ -18,6 +18,12 @@ def free_ports() -> Ports:
         return Ports.model_validate({name: _free_port(held) for name in names})
 
 
+def free_port() -> int:
+    """One that nobody has."""
+    with ExitStack() as held:
+        return _free_port(held)
+
+
 def environment(ports: Ports) -> dict[str, str]:
     """The variables that move a server to ``ports``."""
     return {variable: str(port) for variable, port in ports.by_variable()}
