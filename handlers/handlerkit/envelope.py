@@ -69,8 +69,15 @@ class KServeV2:
 
     def close(self, answers: Sequence[Any]) -> Any:
         """The body of the reply: each answer as JSON text in one output of datatype BYTES."""
-        data = [json.dumps(answer, allow_nan=False) for answer in answers]
-        output = {"name": "answers", "shape": [len(data)], "datatype": "BYTES", "data": data}
+        return self._reply("answers", answers)
+
+    def refuse(self, refusal: Mapping[str, Any]) -> Any:
+        """The body of a reply that says why there is no answer, where a status cannot."""
+        return self._reply("error", [refusal])
+
+    def _reply(self, name: str, values: Sequence[Any]) -> Any:
+        data = [json.dumps(value, allow_nan=False) for value in values]
+        output = {"name": name, "shape": [len(data)], "datatype": "BYTES", "data": data}
         identity = {"id": self.request_id} if self.request_id is not None else {}
         return {"model_name": self.model, "model_version": self.version, **identity, "outputs": [output]}
 

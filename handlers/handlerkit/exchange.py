@@ -10,7 +10,8 @@ from http import HTTPStatus
 from typing import Any
 
 from handlerkit.batch import JSON, Batch, Row
-from handlerkit.envelope import Envelope, Plain, envelope_of
+from handlerkit.binary_tensors import with_document
+from handlerkit.envelope import Envelope, KServeV2, Plain, envelope_of
 from handlerkit.errors import DeadlineExceeded, RequestError
 from handlerkit.limits import Limits
 
@@ -20,15 +21,19 @@ ECHOED = {"x-request-id": "X-Client-Request-Id", "traceparent": "traceparent"}  
 
 @dataclass(frozen=True)
 class Request:
-    """One request of TorchServe's batch: its envelope, and the rows that came out of it."""
+    """One request of TorchServe's batch: its envelope, and the rows that came out of it.
+
+    ``refusing`` is what a refusal is wrapped in, where TorchServe ends the worker whose answer is not of KServe's form.
+    """
 
     envelope: Envelope
     rows: Batch
+    refusing: KServeV2 | None = None
 
     @property
     def came_by_grpc(self) -> bool:
-        """Whether nothing says that it came by HTTP: of that, TorchServe tells whether it asks for an explanation or not."""
-        return not isinstance(self.rows[0].headers.get("explain"), str)
+        """Whether no header came with it, only the parts' own types."""
+        return _came_by_grpc(self.rows[0].headers)
 
     @property
     def refused(self) -> Row | None:
@@ -39,7 +44,9 @@ class Request:
         """Status, content type and body of the reply."""
         refused = self.refused
         if refused is not None:
-            return refused.status or HTTPStatus.INTERNAL_SERVER_ERROR, JSON, _text(self._refusal(refused))
+            refusal = self._refusal(refused)
+            body = self.refusing.refuse(refusal) if self.refusing else refusal
+            return refused.status or HTTPStatus.INTERNAL_SERVER_ERROR, JSON, _text(body)
         first = self.rows[0]
         if isinstance(self.envelope, Plain) and isinstance(first.answer, (str, bytes)):
             return HTTPStatus.OK, first.content_type, first.answer
@@ -90,14 +97,29 @@ def _open(index: int, parts: Mapping[str, Any], context: Any, version: str, limi
     headers = context.get_all_request_header(index)
     request_id = context.get_request_id(index) or ""
     whole = Row(parts, request_id, headers)
+    refusing = _refusing(parts, whole.headers, context.model_name, version)
     try:
         if whole.is_late:
             raise DeadlineExceeded("The request's deadline had passed before its turn came.")
-        envelope = envelope_of(parts, context.model_name, version, whole.kind == "explain", limits.rows)
+        opened = with_document(parts, whole.headers)
+        envelope = envelope_of(opened, context.model_name, version, whole.kind == "explain", limits.rows)
     except RequestError as error:
         whole.refuse(error)
-        return Request(Plain([parts]), Batch([whole]))
-    return Request(envelope, Batch(Row(one, request_id, headers) for one in envelope.inputs))
+        return Request(Plain([parts]), Batch([whole]), refusing)
+    return Request(envelope, Batch(Row(one, request_id, headers) for one in envelope.inputs), refusing)
+
+
+def _came_by_grpc(headers: Mapping[str, Any]) -> bool:
+    """HTTP has headers on every path, and TorchServe's mark of an explanation on some; gRPC's metadata do not reach us."""
+    return not any(isinstance(value, str) for value in headers.values())
+
+
+def _refusing(parts: Mapping[str, Any], headers: Mapping[str, Any], model: str, version: str) -> KServeV2 | None:
+    """By gRPC, JSON comes by the Open Inference Protocol alone; TorchServe cannot read an answer to it of another form."""
+    body = parts.get("body")
+    if isinstance(body, dict) and _came_by_grpc(headers):
+        return KServeV2([], body.get("id"), model, version)
+    return None
 
 
 def _json(row: Row) -> Any:

@@ -186,12 +186,11 @@ def test_whole_numbers_are_not_rounded(twofold: Worker, count: float, message: s
         ({"inputs": {"length": [1, 2]}}, 422, "The input 'count' is missing: this model takes length, count."),
         ({"data": [1, 2]}, 422, 'This model takes 2 inputs by name: send {"inputs": {"length": …, "count": …}}.'),
         ({"values": [1]}, 400, 'Expected JSON {"inputs": {"length": …, "count": …}}; found values.'),
-        (b'{"instances": [[1]]}', 400, "A KServe request needs the header Content-Type: application/json."),
         (b"{", 400, "The request is not JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)."),
         (b"[" * 100_000, 400, "The request is not JSON: maximum recursion depth exceeded while decoding a JSON array*."),
         (b"", 400, "The request has an empty body: send the bytes of a file, for example curl -T FILE."),
     ],
-    ids=["nearest name", "unknown name", "missing name", "no names", "no data", "bare KServe", "no JSON", "too deep", "empty"],
+    ids=["nearest name", "unknown name", "missing name", "no names", "no data", "no JSON", "too deep", "empty"],
 )
 def test_names_are_checked(twofold: Worker, body: Any, status: int, message: str) -> None:
     """Whoever sends a wrong name, or none, is told the right ones."""
@@ -199,6 +198,13 @@ def test_names_are_checked(twofold: Worker, body: Any, status: int, message: str
     start, _, _ = message.partition("*")
     assert answer.status == status
     assert answer.body["message"].startswith(start)
+
+
+def test_a_kserve_request_of_another_type_is_told_the_right_one(twofold: Worker) -> None:
+    """Without a content type it is known by its body; with a wrong one TorchServe's caller has said that it is something else."""
+    (answer,) = twofold.ask({"body": b'{"instances": [[1]]}'}, headers=[{"Content-Type": "application/octet-stream"}])
+    assert answer.status == 400
+    assert answer.body["message"] == "A KServe request needs the header Content-Type: application/json."
 
 
 def test_a_form_without_a_file_is_told_what_to_send(classes: Worker) -> None:
