@@ -1,1 +1,1 @@
-"""Other roads to production from the same archives: a development server, and batches of many inputs."""
+"""Other roads to production from the same specs and archives: a development server, batches of many inputs, exports."""

@@ -44,8 +44,14 @@ class Exported:
     warnings: tuple[str, ...] = ()  # what the export may have lost, and where
 
 
-def export_network(
-    network: Network, version: Version, tensors: dict[str, TensorSpec], folder: Path, calibration: Sequence[Inputs] = ()
+def export_network(  # noqa: PLR0913 - what is exported, how, and by what
+    network: Network,
+    version: Version,
+    tensors: dict[str, TensorSpec],
+    folder: Path,
+    calibration: Sequence[Inputs] = (),
+    *,
+    exporter: str | None = None,
 ) -> Exported:
     """Export a network for a version's runtime into an empty folder.
 
@@ -55,6 +61,7 @@ def export_network(
         tensors: the network's inputs.
         folder: to write to.
         calibration: with precision int8, inputs that the network will see, each of shape [rows, …].
+        exporter: function of the runtime's module in place of ``export``, where it has another.
 
     Raises:
         UsageError: the runtime cannot do what the version asks, or a part of the network is not on the CPU.
@@ -64,7 +71,7 @@ def export_network(
     check_place(network.module.cpu())
     module, example = _prepared(network.module, version, example_inputs(tensors, 2))
     free = tuple((0, *(position + 1 for position in spec.free)) for spec in tensors.values())
-    exporter = importlib.import_module(f"marina.store.exporters.{version.runtime}")
+    exporters = importlib.import_module(f"marina.store.exporters.{version.runtime}")
     shapes = [list(one.shape) for one in example]
     try:
         with torch.no_grad():
@@ -72,9 +79,9 @@ def export_network(
             _check_random(version, draws_random_numbers(prepared.served, example))
             made: Exported
             if version.precision == "int8":
-                made = exporter.quantize(prepared, example, free, folder, calibration)
+                made = exporters.quantize(prepared, example, free, folder, calibration)
             else:
-                export = exporter.script if version.script else exporter.export
+                export = getattr(exporters, exporter or ("script" if version.script else "export"))
                 made = export(prepared, example, free, folder)
     except UsageError:
         raise

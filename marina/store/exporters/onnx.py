@@ -11,6 +11,8 @@ import torch
 
 from marina.store.exporters import Exported, Free, Inputs
 from marina.store.exporters.calibrated import quantized
+from marina.store.exporters.export import program_of
+from marina.store.exporters.quiet import unobserved
 from marina.store.exporters.torchscript import noticing_losses, readable
 from marina.store.sources import Network
 from marina.store.sources.onnx import OnnxFile
@@ -37,6 +39,23 @@ def export(network: Network, example: Inputs, free: Free, folder: Path) -> Expor
             dynamo=False,  # its successor keeps the place it ran in
         )
     return replace(_checked(path), warnings=tuple(lost))
+
+
+def export_by_dynamo(network: Network, example: Inputs, free: Free, folder: Path) -> Exported:
+    """Write the file by torch's newer exporter, which starts from a program of torch.export, and check it."""
+    names = _names(example)
+    with unobserved():
+        torch.onnx.export(
+            program_of(network, example, free),
+            args=example,
+            f=str(folder / FILE),
+            input_names=names,
+            opset_version=OPSET,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+    return _checked(folder / FILE)
 
 
 def quantize(network: Network, example: Inputs, free: Free, folder: Path, calibration: Sequence[Inputs]) -> Exported:
