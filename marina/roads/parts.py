@@ -142,7 +142,9 @@ class Parts:
         if not path.exists():
             return False
         try:
-            whole = bool(pq.read_table(path).schema.equals(SCHEMA) and pq.read_metadata(path).num_rows == len(self.range_of(part)))
+            whole = bool(
+                pq.read_table(path).schema.equals(SCHEMA) and pq.read_metadata(path).num_rows == len(self.range_of(part))
+            )
         except (pa.ArrowException, OSError):
             whole = False
         if not whole:

@@ -76,7 +76,18 @@ def table(tmp_path: Path) -> Path:
 
 def arguments(light: tuple[Path, Path], table: Path, output: Path, *more: str | Path) -> list[str | Path]:
     spec, store = light
-    run: list[str | Path] = ["--column", "image", "--store", store, "--output", output, "--part-rows", str(PART), "--batch-rows", "3"]
+    run: list[str | Path] = [
+        "--column",
+        "image",
+        "--store",
+        store,
+        "--output",
+        output,
+        "--part-rows",
+        str(PART),
+        "--batch-rows",
+        "3",
+    ]
     return [spec, table, *run, *more]
 
 
