@@ -21,6 +21,7 @@ from marina import paths
 from marina.errors import MarinaError
 from marina.serving.free_ports import environment, free_ports
 from marina.serving.polling import wait_for
+from marina.serving.ports import Ports
 
 START_SECONDS = 600
 READY = "Ctrl-C stops it."
@@ -28,7 +29,14 @@ READY = "Ctrl-C stops it."
 
 @contextmanager
 def served(deployment: dict[str, Any], store: Path) -> Iterator[str]:
-    """Serve a deployment on free ports until the block ends; gives the address of the Inference API.
+    """Serve a deployment without a gateway, on free ports until the block ends; gives the address of the Inference API."""
+    with served_on_ports(deployment, store, "--no-gateway") as ports:
+        yield f"http://127.0.0.1:{ports.inference_port}"
+
+
+@contextmanager
+def served_on_ports(deployment: dict[str, Any], store: Path, *arguments: str) -> Iterator[Ports]:
+    """Serve a deployment on free ports until the block ends.
 
     Raises:
         MarinaError: it does not come up.
@@ -38,15 +46,15 @@ def served(deployment: dict[str, Any], store: Path) -> Iterator[str]:
         written, output = Path(folder) / "deployment.yaml", Path(folder) / "output"
         with written.open("w") as file:
             YAML(typ="safe", pure=True).dump(deployment, file)
-        command = [sys.executable, str(paths.ROOT / "scripts" / "serve_models.py"), "--deployment", str(written)]
-        command += ["--store", str(store), "--logs", str(Path(folder) / "logs")]
+        command = [sys.executable, str(paths.ROOT / "scripts" / "serve_models.py"), "--deployment", str(written), *arguments]
+        command += ["--store", str(store), "--logs", str(Path(folder) / "logs"), "--state", str(Path(folder) / "state")]
         with output.open("wb") as printed:
             process = subprocess.Popen(command, env=os.environ | environment(ports), stdout=printed, stderr=subprocess.STDOUT)
         try:
             wait_for(lambda: READY in output.read_text() or process.poll() is not None, START_SECONDS)
             if READY not in output.read_text():
                 raise MarinaError(f"the server did not come up:\n{output.read_text()[-3000:]}")
-            yield f"http://127.0.0.1:{ports.inference_port}"
+            yield ports
         finally:
             process.terminate()
             process.wait(60)

@@ -67,9 +67,19 @@ class StandIn:
                 if length := re.search(rb"\r\ncontent-length: (\d+)", head, re.IGNORECASE):
                     await reader.readexactly(int(length[1]))
                 self.heads.append(head)
-                writer.write(await self._reply(path))
+                if path.endswith("/streaming"):
+                    await self._stream(writer)
+                else:
+                    writer.write(await self._reply(path))
         except (asyncio.IncompleteReadError, ConnectionError):
             writer.close()
+
+    async def _stream(self, writer: asyncio.StreamWriter) -> None:
+        """A first part at once, the last one when nothing is held any more."""
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n")
+        await writer.drain()
+        await self.released.wait()
+        writer.write(b"4\r\nlast\r\n0\r\n\r\n")
 
     async def _reply(self, path: str) -> bytes:
         self.paths.append(path)

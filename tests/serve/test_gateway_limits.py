@@ -123,6 +123,16 @@ def test_a_shadows_copy_has_the_request_and_its_id(running: Running, torchserve:
         assert b"authorization" not in head.lower()
 
 
+def test_an_answer_that_streams_comes_as_it_is_made(running: Running, torchserve: StandIn) -> None:
+    """The first part is there before the last one is sent."""
+    torchserve.hold("any")
+    with requests.post(f"{running.url}/predictions/digits/streaming", stream=True, timeout=10) as answer:
+        parts = answer.iter_content(None)
+        assert next(parts) == b"first"
+        torchserve.hold()
+        assert b"".join(parts) == b"last"
+
+
 def test_a_rate_above_the_limit_is_refused(torchserve: StandIn, tmp_path: Path) -> None:
     """Of more requests a second than are taken the rest get 429 with Retry-After; /healthz and /ready are no requests."""
     with gateway_to(torchserve.port, {"digits": DIGITS}, tmp_path, settings=GatewaySettings(requests_per_second=5)) as running:
