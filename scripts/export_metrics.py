@@ -18,7 +18,7 @@ from marina.serving.deployment import read_deployment
 from marina.serving.management import Management
 from marina.serving.ports import read_ports
 from marina.watching.exporter import export
-from marina.watching.sources import Certificates, LiveSplits, Server, Source, WrittenDeployment
+from marina.watching.sources import Certificates, LiveSplits, Rollouts, Server, Source, WrittenDeployment
 
 LOOPBACK = "127.0.0.1"
 
@@ -39,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help=f"PEM file whose end is told; may be given again (those in {paths.CERTIFICATES})",
     )
-    options.add_argument("--state", type=Path, default=State().folder, help="the gateway's folder of memory (%(default)s)")
+    options.add_argument("--state", type=Path, default=State().folder, help="folder of what is remembered (%(default)s)")
     options.add_argument(
         "--gateway",
         default=f"http://{LOOPBACK}:{ports.gateway_internal_port}",
@@ -79,11 +79,12 @@ def _export(options: argparse.Namespace) -> int:
 def _sources(options: argparse.Namespace) -> list[Source]:
     read_deployment(options.deployment)  # a mistake in it ends the start; one that is made later is told as a source that is down
     named = [checked_file(file, "--certificate") or file for file in options.certificate]
-    gateway = [] if options.no_gateway else [LiveSplits(Gateway(State(options.state), options.gateway))]
+    state = State(options.state)
+    arms = [] if options.no_gateway else [LiveSplits(Gateway(state, options.gateway)), Rollouts(state)]
     return [
         Server(Management(options.management, access_of(options))),
         WrittenDeployment(options.deployment),
-        *gateway,
+        *arms,
         Certificates(named, None if named else paths.CERTIFICATES),
     ]
 

@@ -43,6 +43,7 @@ EXPORTED = {
         "gauge", (*VERSION, "experiment"), "share of the requests that the gateway has taken for an arm"
     ),
     "marina_shadow_copied_ratio": Exported("gauge", VERSION, "share of the requests that are copied to a shadow"),
+    "marina_rollout_open": Exported("gauge", VERSION, "1 while a rollout of the version has not ended, else 0"),
     "marina_gateway_cluster_info": Exported(
         "gauge", ("envoy_cluster_name", *VERSION), "1 for each name that Envoy has for a version, or for its shadow"
     ),

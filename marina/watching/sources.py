@@ -8,11 +8,13 @@ from pathlib import Path
 
 from cryptography import x509
 
+from marina.comparing.rollout import Record
 from marina.comparing.split import Split
 from marina.errors import MarinaError
 from marina.gateway.arms import Arm, shadow_of
 from marina.gateway.clusters import stat_name
 from marina.gateway.gateway import Gateway
+from marina.paths import State
 from marina.serving.deployment import DeployedModel, Deployment, read_deployment
 from marina.serving.management import Management, Running
 from marina.watching.exported import Sample
@@ -126,6 +128,20 @@ def _arms(model: str, split: Split) -> Iterator[Sample]:
     for version, weight in split.weights.items():
         yield Sample("marina_split_weight_ratio", (model, version, split.experiment or model), weight / 100)
         yield Sample("marina_gateway_cluster_info", (stat_name(Arm(model, version).cluster), model, version), 1)
+
+
+class Rollouts(Source):
+    """What is remembered of rollouts, the last of each model."""
+
+    name = "rollouts"
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def look(self) -> Iterable[Sample]:
+        """Whether each has ended; one that is paused has not."""
+        read = [Record(self._state, file.stem).read() for file in sorted(self._state.rollouts.glob("*.json"))]
+        return [Sample("marina_rollout_open", (one.model, one.candidate), one.is_open) for one in read if one]
 
 
 class Certificates(Source):

@@ -89,9 +89,10 @@ class Observer:
         return [_version_status(one, defaults[one.model], splits, restarts[one.model, one.version], counted) for one in versions]
 
     def _first(self) -> Counters:
+        counters = read_counters(self._metrics, self._access)
         self._restarts.forget_processes()
         self._restarts.look(self._registered())
-        return read_counters(self._metrics, self._access)
+        return counters
 
     def _registered(self) -> list[Running]:
         models = self._management.all_versions()

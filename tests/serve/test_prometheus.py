@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,8 @@ from servers import READY, Serving, eventually, serving
 from watched import Prometheus, prometheus, script
 
 from marina import paths
+from marina.comparing.guardrails import Bounds
+from marina.comparing.rollout import Record, Rollout
 from marina.comparing.split import Split
 from marina.config.self_signed import write_pair
 from marina.gateway.gateway import Gateway
@@ -43,6 +46,20 @@ WITHOUT_DATA = {
     "machine: GPU: A": "the machine has none",
     "machine: GPU: B": "the machine has none",
 }
+ENDED = Rollout(
+    model="digits",
+    candidate="2.0",
+    current="1.0",
+    steps=[50],
+    bake_seconds=1,
+    max_bake_seconds=1,
+    min_requests=1,
+    bounds=Bounds(),
+    before=Split(weights={"1.0": 100, "2.0": 0}),
+    file_weights={"1.0": 100, "2.0": 0},
+    began=datetime(2026, 11, 21, tzinfo=UTC),
+    status="done",
+)
 
 
 @dataclass(frozen=True)
@@ -66,6 +83,7 @@ def watched(store: Store, tmp_path_factory: pytest.TempPathFactory, seven: bytes
     options: list[str | Path] = ["--deployment", folder / "deployment.yaml", "--config", folder / "config.properties"]
     with serving(free_ports(), store, folder, *options) as server:
         server.wait_for_output(READY)
+        Record(State(folder / "state"), "digits").write(ENDED)
         told = ["--deployment", folder / "deployment.yaml", "--certificate", folder / "certificate.pem"]
         told += ["--state", folder / "state", "--seconds", "0.5"]
         with script("export_metrics", server, *told), prometheus(server) as running, load(server, seven):

@@ -14,14 +14,19 @@ from prometheus_client import CollectorRegistry, generate_latest
 from scripts_of_ours import run_script
 from servers import eventually
 
+from marina.comparing.guardrails import Bounds
+from marina.comparing.rollout import Record, Rollout
+from marina.comparing.split import Split
 from marina.config.self_signed import write_pair
 from marina.errors import MarinaError
+from marina.gateway.gateway import Gateway
+from marina.paths import State
 from marina.serving.free_ports import environment, free_ports
 from marina.serving.management import Running, Worker
 from marina.watching.exported import EXPORTED, Sample
 from marina.watching.exporter import Exporter
 from marina.watching.restarts import Restarts
-from marina.watching.sources import Certificates, Source, WrittenDeployment
+from marina.watching.sources import Certificates, LiveSplits, Rollouts, Source, WrittenDeployment
 
 DEPLOYMENT = 'models: {digits: {default: "1.0", versions: {"1.0": {}}, objectives: {p99_ms: 250, errors_percent: 0.5}}}'
 EXPIRY = "marina_certificate_expiry_timestamp_seconds"
@@ -66,6 +71,49 @@ def test_objectives_are_told_in_base_units_and_read_again_when_they_change(tmp_p
     path.unlink()
     with pytest.raises(MarinaError, match="cannot be read: No such file"):
         source.look()
+
+
+def test_a_shadow_is_told_with_the_name_that_envoy_counts_it_by(tmp_path: Path) -> None:
+    """A dot would end a name in Envoy's figures."""
+    path = tmp_path / "deployment.yaml"
+    path.write_text('models: {digits: {default: "1.0", versions: {"1.0": {}, "2.0": {}}, shadow: {version: "2.0", percent: 5}}}')
+    told = set(WrittenDeployment(path).look())
+    assert Sample("marina_shadow_copied_ratio", ("digits", "2.0"), 0.05) in told
+    assert Sample("marina_gateway_cluster_info", ("digits/2_0/shadow", "digits", "2.0"), 1) in told
+
+
+def test_a_rollout_is_open_until_it_has_ended(tmp_path: Path) -> None:
+    """One that is paused is; without any there is nothing to tell."""
+    state = State(tmp_path)
+    assert list(Rollouts(state).look()) == []
+    even = Split(weights={"1.0": 50, "2.0": 50})
+    rollout = Rollout(
+        model="digits",
+        candidate="2.0",
+        current="1.0",
+        steps=[100],
+        bake_seconds=1,
+        max_bake_seconds=1,
+        min_requests=1,
+        bounds=Bounds(),
+        before=even,
+        file_weights=even.weights,
+        began=datetime.now(UTC),
+        status="paused",
+    )
+    Record(state, "digits").write(rollout)
+    assert list(Rollouts(state).look()) == [Sample("marina_rollout_open", ("digits", "2.0"), 1)]
+    Record(state, "digits").write(rollout.model_copy(update={"status": "rolled back"}))
+    assert list(Rollouts(state).look()) == [Sample("marina_rollout_open", ("digits", "2.0"), 0)]
+    (state.rollouts / "digits.json").write_text("{")
+    with pytest.raises(MarinaError):
+        Rollouts(state).look()
+
+
+def test_without_a_gateway_no_split_is_told(tmp_path: Path) -> None:
+    """The file's weights are what is meant, not what is so."""
+    with pytest.raises(MarinaError, match="has no gateway: start one with make serve"):
+        list(LiveSplits(Gateway(State(tmp_path), "http://127.0.0.1:9")).look())
 
 
 def test_the_end_of_each_certificate_is_told(tmp_path: Path) -> None:

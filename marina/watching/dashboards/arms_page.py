@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from marina.watching.dashboards.model_page import PROMISED_ERRORS, PROMISED_SECONDS
 from marina.watching.dashboards.page import ARMS, SPLIT_MODELS, Page, Variable
-from marina.watching.dashboards.panels import RED, YELLOW, Panel, Query, Row, Step
+from marina.watching.dashboards.panels import BLUE, GREY, RED, YELLOW, Panel, Query, Row, Step
 
 OF = 'model_name="$model"'
 SEEN = f'{OF}, seen_by="gateway"'
@@ -40,6 +40,15 @@ SPLIT = Row(
             "A second, by the arm that they were assigned to.",
             "reqps",
             (Query(f"model_version:marina_requests:rate5m{{{SEEN}}}", "{{model_version}}"),),
+        ),
+        Panel(
+            "Rollouts",
+            "Under way where it is blue; one that is paused has not ended.",
+            "short",
+            (Query(f"marina_rollout_open{{{OF}}}", "{{model_version}}"),),
+            kind="state-timeline",
+            width=24,
+            steps=(Step(0, GREY), Step(1, BLUE)),
         ),
     ],
 )

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 Json = dict[str, Any]
 SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 PROMISE = "promised"
-GREEN, YELLOW, RED, GREY = "green", "#EAB839", "red", "text"
+GREEN, YELLOW, RED, BLUE, GREY = "green", "#EAB839", "red", "blue", "text"
 
 
 class Query(NamedTuple):
