@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import json
 import subprocess
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 import requests
 from scripts_of_ours import Ended, run_script
@@ -79,6 +85,61 @@ def test_nobody_gets_in_without_a_token(secured: Serving) -> None:
     refused = requests.post(f"{url(secured, 'management')}/models", params=asked, headers=header, verify=certificate, timeout=30)
     assert refused.status_code >= 400
     assert not (secured.store.archives / "hostname").exists()
+
+
+def test_an_address_that_is_not_listed_is_refused_and_nothing_is_fetched(secured: Serving) -> None:
+    """Also by who has the token: a file, a way out of the store, and an archive that another server would give."""
+    before = {path: path.stat().st_mtime_ns for path in secured.store.archives.iterdir()}
+    header = {"Authorization": f"Bearer {json.loads(keys(secured).read_text())['management']['key']}"}
+    trusted = str(secured.folder / "certificate.pem")
+    with server_of(secured.store.archives) as (elsewhere, asked):
+        urls = ["file:///etc/hostname", f"file://{secured.store.archives}/../index.json", f"{elsewhere}/digits-1.0.mar"]
+        for url_of in [*urls, "../index.json", "/etc/hostname", "https://127.0.0.1:9/digits-1.0.mar"]:
+            wanted = {"url": url_of, "model_name": "other", "initial_workers": "0"}
+            at = f"{url(secured, 'management')}/models"
+            assert requests.post(at, params=wanted, headers=header, verify=trusted, timeout=30).status_code >= 400, url_of
+    assert asked == []
+    assert {path: path.stat().st_mtime_ns for path in secured.store.archives.iterdir()} == before
+
+
+@contextmanager
+def server_of(folder: Path) -> Iterator[tuple[str, list[str]]]:
+    """A server that gives away a folder's files: its address, and what it has been asked for so far."""
+    asked: list[str] = []
+
+    class Handler(SimpleHTTPRequestHandler):
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class names it
+            asked.append(self.path)
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder))) as server:
+        address = f"http://127.0.0.1:{server.server_port}"
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        assert requests.get(f"{address}/digits-1.0.mar", timeout=30).ok  # it would have been given
+        asked.clear()
+        yield address, asked
+        server.shutdown()
+
+
+def test_no_secret_is_in_a_log_or_on_a_command_line(secured: Serving) -> None:
+    """Neither a token nor the certificate's key, of all that the run has written, after they were used and misused."""
+    tokens = [one["key"] for one in json.loads(keys(secured).read_text()).values()]
+    certificate, key = secured.folder / "certificate.pem", secured.folder / "key.pem"
+    for token in tokens:
+        for api in ("inference", "management"):
+            header = {"Authorization": f"Bearer {token}"}
+            at = f"{url(secured, api)}/{'models' if api == 'management' else 'predictions/digits'}?token={token}"
+            assert requests.get(at, headers=header, verify=str(certificate), timeout=30).status_code in (200, 400, 405, 422)
+    assert ask(secured, "register_model", "list").code == 0
+    secrets = [*tokens, *key.read_text().splitlines()[1:-1]]
+    written = {path: path.read_text(errors="replace") for path in (secured.folder / "logs").rglob("*") if path.is_file()}
+    written[secured.folder / "output"] = secured.output
+    lines = {
+        process.pid: " ".join(process.cmdline()) for process in [psutil.Process(secured.process.pid), *secured.remember_family()]
+    }
+    assert len(secrets) > 10
+    assert len(lines) > 2
+    assert [where for where, text in (written | lines).items() if any(secret in text for secret in secrets)] == []
+    assert keys(secured).parent.stat().st_mode & 0o077 == 0  # nobody else reads the tokens
 
 
 def test_scripts_find_the_tokens(secured: Serving) -> None:
