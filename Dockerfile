@@ -25,7 +25,7 @@ COPY model_store/specs model_store/specs
 COPY scripts scripts
 RUN pip install --no-deps --no-build-isolation --editable . \
     && useradd --uid 1000 --create-home marina \
-    && install --directory --owner marina /store
+    && install --directory --owner marina --mode 700 /store /state /state/gateway /state/traffic /state/rollouts
 
 USER marina
 CMD ["python", "scripts/serve_models.py"]

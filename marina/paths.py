@@ -1,7 +1,8 @@
-"""Where the house keeps its things."""
+"""Where the house keeps its things; MARINA_STORE and MARINA_STATE move the store and the state, as the compose file does."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +24,7 @@ GATEWAY_CONFIG = CONFIG / "gateway" / "gateway.yaml"
 class Store:
     """The folder that holds what was built. Only ``archives`` is given to TorchServe."""
 
-    folder: Path = ROOT / "model_store"
+    folder: Path = Path(os.environ.get("MARINA_STORE") or ROOT / "model_store")
 
     @property
     def archives(self) -> Path:
@@ -55,7 +56,7 @@ class Store:
 class State:
     """The folder of what a running house remembers. Not in git."""
 
-    folder: Path = ROOT / "state"
+    folder: Path = Path(os.environ.get("MARINA_STATE") or ROOT / "state")
 
     @property
     def gateway(self) -> Path:

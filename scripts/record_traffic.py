@@ -46,7 +46,12 @@ def parser() -> argparse.ArgumentParser:
     )
     options.add_argument("--address", default=LOOPBACK[0], help="to listen on; beyond loopback with --key-file (%(default)s)")
     options.add_argument("--port", type=int, default=ports.recorder_port, help="to listen on (%(default)s)")
-    options.add_argument("--key-file", type=Path, metavar="FILE", help="the key that callers give as Authorization: Bearer <key>")
+    options.add_argument(
+        "--key-file",
+        type=Path,
+        metavar="FILE",
+        help="the key that callers give as Authorization: Bearer <key>; made where it is not there",
+    )
     gateway = f"http://127.0.0.1:{ports.gateway_internal_port}"
     options.add_argument("--gateway", default=gateway, metavar="URL", help="internal address of the gateway (%(default)s)")
     return options

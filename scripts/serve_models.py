@@ -19,7 +19,7 @@ from marina.paths import State, Store
 from marina.serving.deployment import read_deployment
 from marina.serving.ports import read_ports
 from marina.serving.properties import ports_in
-from marina.serving.serve import Plan, serve
+from marina.serving.serve import EVERYWHERE, Plan, serve
 
 
 def parser() -> argparse.ArgumentParser:
@@ -41,7 +41,15 @@ def parser() -> argparse.ArgumentParser:
     )
     options.add_argument("--state", type=Path, default=State().folder, help="folder of what is remembered (%(default)s)")
     options.add_argument("--gateway", type=Path, default=paths.GATEWAY_CONFIG, help="the gateway's settings (%(default)s)")
-    options.add_argument("--no-gateway", action="store_true", help="leave the gateway out: callers ask TorchServe itself")
+    which = options.add_mutually_exclusive_group()
+    which.add_argument("--no-gateway", action="store_true", help="leave the gateway out: callers ask TorchServe itself")
+    which.add_argument(
+        "--gateway-at",
+        nargs=2,
+        metavar=("ADDRESS", "HOST"),
+        help="something else starts the gateway, on the files of --state: its address inside, and the host by which it reaches "
+        "this TorchServe",
+    )
     return options
 
 
@@ -61,15 +69,16 @@ def _plan(options: argparse.Namespace) -> Plan:
 
 def _gateway(options: argparse.Namespace, plan: Plan) -> GatewayPlan:
     settings, ports = read_gateway_settings(options.gateway), plan.ports
+    inside, host = options.gateway_at or (LOOPBACK, None)
     place = Place(
-        callers=Address(settings.address, ports.gateway_port),
-        internal=Address(LOOPBACK, ports.gateway_internal_port),
-        inference=Address(plan.reached("inference"), ports.inference_port),
-        management=Address(plan.reached("management"), ports.management_port),
-        grpc=Address(plan.reached("grpc_inference"), ports.grpc_inference_port),
+        callers=Address(EVERYWHERE if host else settings.address, ports.gateway_port),
+        internal=Address(inside, ports.gateway_internal_port),
+        inference=Address(host or plan.reached("inference"), ports.inference_port),
+        management=Address(host or plan.reached("management"), ports.management_port),
+        grpc=Address(host or plan.reached("grpc_inference"), ports.grpc_inference_port),
     )
     keys = keys_file(settings.keys, os.environ, paths.ROOT)
-    return GatewayPlan(plan.state, settings, place, keys)
+    return GatewayPlan(plan.state, settings, place, keys, is_ours=host is None)
 
 
 if __name__ == "__main__":

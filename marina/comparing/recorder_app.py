@@ -26,6 +26,7 @@ LARGEST_BYTES = 4 << 20
 LINES = ("application/x-ndjson", "application/jsonl", "application/x-jsonlines")
 TYPES = ("application/json", *LINES)
 LOCAL_NAMES = ["localhost", "127.0.0.1", "[::1]"]
+OPEN = ("/healthz", "/metrics")  # they say how much was recorded, and nothing of anybody
 
 
 class Refused(Exception):
@@ -41,8 +42,9 @@ def recorder_app(recording: Recording, key: str | None = None) -> Starlette:
 
     Args:
         recording: the recorder at its work.
-        key: what callers give as ``Authorization: Bearer …``; needed where others than this machine's reach us. Without
-            one only requests to this machine's own names are answered, so that no web page can send any through a browser.
+        key: what callers give with outcomes as ``Authorization: Bearer …``; needed where others than this machine's reach
+            us. Without one only requests to this machine's own names are answered, so that no web page can send any
+            through a browser.
     """
     guard = Middleware(BaseHTTPMiddleware, dispatch=_asks_for(key)) if key else Middleware(TrustedHostMiddleware, LOCAL_NAMES)
 
@@ -75,7 +77,7 @@ def recorder_app(recording: Recording, key: str | None = None) -> Starlette:
 def _asks_for(key: str) -> Callable[[Request, Callable[[Request], Awaitable[Response]]], Awaitable[Response]]:
     async def ask(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
         given = request.headers.get("authorization", "")
-        if request.url.path == "/healthz" or hmac.compare_digest(given.encode(), f"Bearer {key}".encode()):
+        if request.url.path in OPEN or hmac.compare_digest(given.encode(), f"Bearer {key}".encode()):
             return await answer(request)
         return _error(401, "Unauthorized", "A key is required: Authorization: Bearer <key>.")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 import signal
 import socket
 from collections.abc import Iterator
@@ -39,7 +41,7 @@ class RecorderPlan:
         gateway: its internal address, ``http://host:port``.
         address: to listen on.
         port: to listen on.
-        key_file: has the key that callers give; required beyond loopback.
+        key_file: has the key that callers give, made where it is not there; required beyond loopback.
     """
 
     state: State
@@ -80,12 +82,23 @@ def _key(plan: RecorderPlan) -> str | None:
             raise UsageError(f"--address {plan.address}: whoever reaches the machine could send outcomes: --key-file is required")
         return None
     try:
+        if not plan.key_file.exists():
+            _make_key(plan.key_file)
         key = plan.key_file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"--key-file {plan.key_file}: cannot be read: {getattr(error, 'strerror', 'not a text')}") from error
     if len(key) < SHORTEST_KEY or not key.isascii() or " " in key:
         raise UsageError(f"--key-file {plan.key_file}: required one key of {SHORTEST_KEY} characters or more, without spaces")
     return key
+
+
+def _make_key(file: Path) -> None:
+    """Whole or not at all, and for its owner alone."""
+    beside = file.with_name(f".{file.name}.{os.getpid()}")
+    beside.touch(mode=0o600)
+    beside.write_text(secrets.token_urlsafe(24) + "\n", encoding="ascii")
+    beside.rename(file)
+    step(f"made {file}, the key that callers give")
 
 
 @contextmanager

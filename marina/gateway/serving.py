@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from marina.config.settings import Settings
+from marina.console import step
 from marina.errors import MarinaError, UsageError
 from marina.gateway.gateway import Gateway
 from marina.gateway.keys import Key, read_keys
@@ -26,12 +27,18 @@ MAX_REQUEST = 6_553_500  # TorchServe's default
 
 @dataclass(frozen=True)
 class GatewayPlan:
-    """A gateway that is to be started."""
+    """A gateway that is to be started, or one that something else starts on the same files, such as a container.
+
+    Attributes:
+        keys_file: of the callers' keys, where there is one.
+        is_ours: whether we start it, and stop it.
+    """
 
     state: State
     settings: GatewaySettings
     place: Place
     keys_file: Path | None = None
+    is_ours: bool = True
 
     @property
     def url(self) -> str:
@@ -54,19 +61,35 @@ class ServedGateway:
         self._envoy = Envoy(plan.state)
         self._keys: list[Key] = []  # those that it has; none where anyone may ask
 
-    def start(self, deployment: Deployment, tick: Callable[[], None]) -> None:
-        """Write its files, start it, and wait until it has taken them.
+    def prepare(self, deployment: Deployment) -> None:
+        """Write its files: one that runs already takes them at once.
 
         Args:
             deployment: whose splits it starts with.
+
+        Raises:
+            MarinaError: they cannot be written, or the keys are none.
+        """
+        self._keys = self._read_keys()
+        self._gateway.write(deployment, self._plan.place, self._plan.settings, self._keys)
+
+    def start(self, tick: Callable[[], None]) -> None:
+        """Start it where it is ours, and see that it has taken its files.
+
+        Args:
             tick: called at each look; what it raises ends the wait.
 
         Raises:
             MarinaError: it does not start, or rejects something; the message has its reason.
         """
-        self._keys = self._read_keys()
-        self._gateway.write(deployment, self._plan.place, self._plan.settings, self._keys)
-        self._run(tick)
+        if self._plan.is_ours:
+            self._run(tick)
+        elif self._gateway.stats.answers():
+            self._gateway.wait_until_taken()
+        else:
+            step(f"no gateway answers at {self._plan.internal_url} yet; it will find its files in {self._plan.state.gateway}")
+            return
+        step("the gateway answers")
 
     def look(self) -> list[str]:
         """Start it again where it has ended, and take changed keys; a sentence for each.
@@ -74,7 +97,7 @@ class ServedGateway:
         Raises:
             MarinaError: it does not start again.
         """
-        if not self._envoy.is_running:
+        if self._plan.is_ours and not self._envoy.is_running:
             self.stop()
             self._run(lambda: None)
             return [f"the gateway was lost, and runs again (pid {self._envoy.pid})"]
@@ -95,7 +118,7 @@ class ServedGateway:
         return read_keys(self._plan.keys_file, os.environ)
 
     def stop(self) -> None:
-        """Stop it, where it runs."""
+        """Stop it where it is ours; another answers 503 until a server is back."""
         self._envoy.stop()
 
     def _run(self, tick: Callable[[], None]) -> None:

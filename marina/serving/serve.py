@@ -128,11 +128,12 @@ def serve(plan: Plan) -> int:
         gateway_of(plan.gateway) as gateway,
     ):
         try:
+            if gateway:
+                gateway.prepare(_as_live(plan))
             server = _start(plan, torchserve, stopping)
             _bring_all_into_service(plan, server, torchserve, stopping)
             if gateway:
-                gateway.start(_as_live(plan), lambda: _check(torchserve, stopping))
-                step("the gateway answers")
+                gateway.start(lambda: _check(torchserve, stopping))
             _show(plan, entries, torchserve)
             _watch(server.management, torchserve, gateway, stopping)
         except Stopped:

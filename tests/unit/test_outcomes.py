@@ -243,7 +243,7 @@ def test_trouble_makes_the_recorder_unhealthy_until_it_is_over(tmp_path: Path) -
 
 
 def test_beyond_loopback_a_key_is_asked_for(tmp_path: Path) -> None:
-    """All but the health is for those who have it."""
+    """Outcomes are for those who have it; how much was recorded, and whether all is well, is for whoever asks."""
     key = tmp_path / "key"
     key.write_text(f"{KEY}\n")
     with recording(State(tmp_path / "state"), "--address", "0.0.0.0", "--key-file", key) as started:  # noqa: S104 - is what is tested
@@ -256,6 +256,18 @@ def test_beyond_loopback_a_key_is_asked_for(tmp_path: Path) -> None:
         assert {answer.status_code for answer in answers} == {401}
         assert answers[0].json()["message"] == "A key is required: Authorization: Bearer <key>."
         assert started.post(outcome, Authorization=f"Bearer {KEY}").ok
-        assert requests.get(f"{started.url}/metrics", timeout=30).status_code == 401
+        assert requests.get(f"{started.url}/metrics", timeout=30).ok
         assert requests.get(f"{started.url}/healthz", timeout=30).ok
         assert KEY not in started.output.read_text()
+
+
+def test_a_key_is_made_where_there_is_none(tmp_path: Path) -> None:
+    """For its owner alone, not printed; the next start takes the same."""
+    key = tmp_path / "key"
+    for start in range(2):
+        with recording(State(tmp_path / "state"), "--address", "0.0.0.0", "--key-file", key) as started:  # noqa: S104 - as above
+            made = key.read_text().strip()
+            assert started.post('{"request_id": "a", "metric": "m", "value": 1}', Authorization=f"Bearer {made}").ok
+            assert (f"made {key}, the key that callers give" in started.output.read_text()) == (start == 0)
+            assert made not in started.output.read_text()
+    assert key.stat().st_mode & 0o777 == 0o600

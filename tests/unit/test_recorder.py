@@ -331,7 +331,7 @@ def test_a_state_has_one_recorder(state: State) -> None:
             2,
             "--address ::: whoever reaches the machine could send outcomes: --key-file is required",
         ),
-        (["--key-file", "missing"], 2, "--key-file missing: cannot be read: No such file or directory"),
+        (["--key-file", "missing/key"], 2, "--key-file missing/key: cannot be read: No such file or directory"),
         (["--key-file", "/dev/null"], 2, "--key-file /dev/null: required one key of 16 characters or more, without spaces"),
         (["--keep", "long"], 2, "argument --keep: required a duration as 30s, 10m, 1.5h or 90d; found 'long'"),
         (["--keep", "0d"], 2, "argument --keep: required a duration"),
