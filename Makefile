@@ -3,8 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup setup-test build serve test cells slow formats study schema lint lock clean
-.PHONY: help setup setup-test build serve test cells slow dashboards formats schema lint lock clean
+.PHONY: help setup setup-test setup-playground build serve playground test cells slow dashboards formats study schema lint lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-13s %s\n", $$1, $$2}'
@@ -13,8 +12,13 @@ setup: $(VENV)/.serve  ## make .venv from the locked requirements
 
 setup-test: $(VENV)/.test
 
+setup-playground: $(VENV)/playground/.done
+
 serve: setup  ## build what config/deployment.yaml names, serve it, until Ctrl-C
 	@$(BIN)/python scripts/serve_models.py
+
+playground: setup-playground  ## open a page in the browser that asks every arm, beside a running make serve
+	@$(VENV)/playground/bin/python scripts/open_playground.py
 
 build: setup  ## build the archives that config/deployment.yaml names
 	@$(BIN)/python scripts/build_mar.py --deployed
@@ -37,6 +41,7 @@ lint: setup-test  ## check style and types
 lock:  ## lock requirements/*.in anew (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" requirements/serve.in -o requirements/serve.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" requirements/test.in -o requirements/test.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" requirements/playground.in -o requirements/playground.txt
 
 schema: setup  ## write model_store/model.schema.json anew, by which editors check model.yaml
 	@$(BIN)/python -m marina.store.schema
@@ -65,4 +70,11 @@ $(VENV)/.serve $(VENV)/.test: $(VENV)/.%: requirements/%.txt pyproject.toml $(VE
 	@echo "Installing $< (some 5 GB at the first time, most of it PyTorch; a minute or two)"
 	@$(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r $<
 	@$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/playground/.done: requirements/playground.txt pyproject.toml $(VENV)/.python
+	@echo "Installing $< (some 400 MB at the first time)"
+	@$(PYTHON) -m venv $(VENV)/playground
+	@$(VENV)/playground/bin/python -m pip install --disable-pip-version-check --require-hashes -r $<
+	@$(VENV)/playground/bin/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@

@@ -51,8 +51,7 @@ def _query(options: argparse.Namespace) -> int:
     payloads = [payload for source in options.source for payload in read_payloads(source)]
     asked = [(payload, version) for payload in payloads for version in versions]
     answers = [
-        (payload, inference.ask(options.model, payload.content, version, route, payload.content_type))
-        for payload, version in asked
+        (payload, inference.ask(options.model, payload.content, version, route, payload.headers)) for payload, version in asked
     ]
     if options.json:
         out.print_json(data=[_document(payload, answer) for payload, answer in answers])

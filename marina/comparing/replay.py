@@ -143,7 +143,7 @@ def replay(
             for number, payload in enumerate(payloads):
                 tick()
                 order = arms if (turn + number) % 2 else arms[::-1]
-                answers = {one: inference.ask(model, payload.content, one, content_type=payload.content_type) for one in order}
+                answers = {one: inference.ask(model, payload.content, one, headers=payload.headers) for one in order}
                 yield Asked(payload.name, answers[candidate], answers[current])
 
     return Replay(candidate, current, list(ask()))

@@ -33,6 +33,11 @@ class Arm:
         return f"{self.cluster}/shadow"
 
     @property
+    def told(self) -> str:
+        """Questions which arm a caller would get: they are no requests of the arm, and counted apart."""
+        return f"{self.cluster}/told"
+
+    @property
     def host(self) -> str:
         """A name for the second hop. Hosts are compared without regard to case, versions are not."""
         return f"arm-{hashlib.sha256(self.cluster.encode()).hexdigest()[:24]}"

@@ -34,6 +34,7 @@ def clusters(deployment: Deployment, place: Place) -> list[Message]:
     for arm in all_arms(deployment):
         deployed = deployment.models[arm.model]
         found += [_hop(arm.only, arm.host, in_flight=deployed.limits.in_flight), _assigned(arm, deployed)]
+        found.append(_hop(arm.told, arm.host, in_flight=NO_LIMIT))
     return found
 
 

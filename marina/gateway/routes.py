@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from marina.gateway.arms import ROUTES, Arm, all_arms, shadow_of
+from marina.gateway.assignments import assignment_answer, assignment_routes
 from marina.gateway.clusters import ADMIN, GRPC, MANAGEMENT, TORCHSERVE
 from marina.gateway.filters import KEYS, RATE, SIZE, unless
 from marina.gateway.messages import Message, headers, route_configuration
@@ -26,10 +27,12 @@ GRPC_SERVICES = (
 def caller_routes(deployment: Deployment, settings: GatewaySettings) -> Message:
     """The routes of the callers' listener."""
     models = [ModelRoutes(model, kind, one, settings) for model, one in deployment.models.items() for kind in ROUTES]
+    split = {model: one.split for model, one in deployment.models.items() if one.split}
+    assigned = [route for model, one in split.items() for route in assignment_routes(model, one, settings)]
     host = {
         "name": "callers",
         "domains": ["*"],
-        "routes": [_alive(), *(route for model in models for route in model.routes()), *_passed(settings)],
+        "routes": [_alive(), *assigned, *(route for model in models for route in model.routes()), *_passed(settings)],
         "request_headers_to_remove": ["authorization"],
         "response_headers_to_add": headers({"x-client-request-id": "%REQ(x-client-request-id)%"}),
     }
@@ -81,7 +84,11 @@ def arm_routes(deployment: Deployment) -> Message:
 
 
 def _arm_host(arm: Arm) -> Message:
-    return {"name": arm.cluster, "domains": [arm.host], "routes": [_versioned(arm, kind) for kind in ROUTES]}
+    return {
+        "name": arm.cluster,
+        "domains": [arm.host],
+        "routes": [assignment_answer(arm), *(_versioned(arm, kind) for kind in ROUTES)],
+    }
 
 
 def _versioned(arm: Arm, kind: str) -> Message:

@@ -24,9 +24,9 @@ class Payload(NamedTuple):
     content: bytes
 
     @property
-    def content_type(self) -> str:
-        """As its name says it: JSON, or bytes that the handler looks into."""
-        return "application/json" if self.name.endswith(".json") else BYTES
+    def headers(self) -> dict[str, str]:
+        """Its content's type, as its name says it: JSON, or bytes that the handler looks into."""
+        return {"Content-Type": "application/json" if self.name.endswith(".json") else BYTES}
 
 
 def read_payloads(source: str) -> Iterator[Payload]:

@@ -30,7 +30,8 @@ def server(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     folder = tmp_path_factory.mktemp("server")
     deployment = folder / "deployment.yaml"
     deployment.write_text(
-        'models: {digits: {default: "1.0", versions: {"1.0": {}, "2.0": {batch_size: 8, max_batch_delay_ms: 400}}}}'
+        'models: {digits: {default: "1.0", versions: {"1.0": {}, "2.0": {batch_size: 8, max_batch_delay_ms: 400}}, '
+        'split: {weights: {"1.0": 50, "2.0": 50}}}}'
     )
     with serving(free_ports(), store, folder, "--deployment", deployment) as started:
         started.wait_for_output(READY)
