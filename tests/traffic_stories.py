@@ -22,7 +22,7 @@ def tell(traffic: Traffic, model: str = "digits", metric: str = "correct") -> No
     for hours, percent in STEPS:
         at = BEGIN + hours * HOUR
         traffic.add_split(model, "trial", {"1.0": 100 - percent, "2.0": percent}, at)
-        traffic.add_event(model, "rollout", f"2.0 gets {percent:g} % <b>now</b>", at + 2)
+        traffic.add_event(model, "rollout", f"2.0 gets {percent:g} % <b>now</b>", at + 120)
     share = np.where(times < BEGIN + 6 * HOUR, 0.2, 0.5)
     treated = chosen[key] < share
     rescued = random.random(REQUESTS) < np.where(treated, 0.01, 0.0)

@@ -44,13 +44,24 @@ def read_piece(path: Path, start: int) -> Piece | None:
     A line that is still being written is left for the next time. One that is longer than a piece is given in parts: no log of
     ours has one, and what cannot be read must not stop what comes after it.
     """
-    with path.open("rb") as file:
-        file.seek(start)
-        content = file.read(PIECE_BYTES)
+    try:
+        with path.open("rb") as file:
+            file.seek(start)
+            content = file.read(PIECE_BYTES)
+    except FileNotFoundError:  # whoever wrote it has deleted it
+        return None
     whole = content.rfind(b"\n") + 1
     if not whole and len(content) == PIECE_BYTES:
         whole = len(content)
     return Piece(content[:whole].removesuffix(b"\n").split(b"\n"), start + whole) if whole else None
+
+
+def bytes_after(path: Path, start: int) -> int:
+    """How much of a log there is from a place on."""
+    try:
+        return max(0, path.stat().st_size - start)
+    except FileNotFoundError:
+        return 0
 
 
 def object_of(line: bytes) -> dict[str, Any] | None:

@@ -12,7 +12,7 @@ from marina.comparing.access_line import AccessLine, access_line
 from marina.comparing.agreeing import Summary, add_summaries, join_summaries
 from marina.comparing.hashed_keys import HashedKeys
 from marina.comparing.keeping import expire
-from marina.comparing.log_reading import object_of, read_piece, source_of
+from marina.comparing.log_reading import bytes_after, object_of, read_piece, source_of
 from marina.comparing.recorder_metrics import RecorderMetrics
 from marina.comparing.rotation import Rotation
 from marina.comparing.traffic import Traffic
@@ -138,7 +138,7 @@ class Recorder:
 
     def _unread(self, path: Path) -> int:
         source = source_of(path)
-        return 0 if source is None else max(0, path.stat().st_size - self._bytes_read(source))
+        return 0 if source is None else bytes_after(path, self._bytes_read(source))
 
     def _expire(self) -> None:
         if time.monotonic() - self._expired_at >= EXPIRE_SECONDS or not self._expired_at:

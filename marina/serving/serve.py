@@ -7,7 +7,7 @@ import shlex
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from pathlib import Path
 from rich.table import Table
 
 from marina.comparing.live import standing
+from marina.comparing.served_recorder import ServedRecorder, ServedRecorderPlan, recorder_of, tell_split
 from marina.config.addresses import Listener, listeners
 from marina.config.check import check_text, folder_of, require_right
 from marina.config.findings import Level
@@ -73,6 +74,13 @@ class Plan:
         return folder_of(Path(self.settings.file))
 
     @property
+    def recorder(self) -> ServedRecorderPlan | None:
+        """What records the gateway's traffic; whoever starts another gateway starts its recorder too."""
+        if self.gateway is None or not self.gateway.is_ours:
+            return None
+        return ServedRecorderPlan(self.state, self.ports.recorder_port, self.gateway.internal_url, self.logs)
+
+    @property
     def certificate(self) -> Path | None:
         """The server's certificate, where it has one."""
         name = self.settings.value("certificate_file")
@@ -125,17 +133,22 @@ def serve(plan: Plan) -> int:
     with (
         _stop_signals() as stopping,
         TorchServe(properties, plan.logs, plan.summaries) as torchserve,
+        recorder_of(plan.recorder) as recorder,
         gateway_of(plan.gateway) as gateway,
     ):
         try:
+            live = _as_live(plan)
             if gateway:
-                gateway.prepare(_as_live(plan))
+                gateway.prepare(live)
             server = _start(plan, torchserve, stopping)
             _bring_all_into_service(plan, server, torchserve, stopping)
             if gateway:
+                tell_split(plan.state, live)
+                if recorder:
+                    recorder.start(lambda: _check(torchserve, stopping))
                 gateway.start(lambda: _check(torchserve, stopping))
             _show(plan, entries, torchserve)
-            _watch(server.management, torchserve, gateway, stopping)
+            _watch(server.management, torchserve, [one for one in (gateway, recorder) if one], stopping)
         except Stopped:
             step("stopping")
         except MarinaError as error:
@@ -219,12 +232,14 @@ def _as_live(plan: Plan) -> Deployment:
     return stands.deployment
 
 
-def _watch(management: Management, torchserve: TorchServe, gateway: ServedGateway | None, stopping: threading.Event) -> None:
+def _watch(
+    management: Management, torchserve: TorchServe, beside: Sequence[ServedGateway | ServedRecorder], stopping: threading.Event
+) -> None:
     watch = Watch(management)
     watch.look()
     while not stopping.wait(LOOK_SECONDS):
         _check(torchserve, stopping)
-        for change in [*watch.look(), *(gateway.look() if gateway else [])]:
+        for change in [*watch.look(), *(change for one in beside for change in one.look())]:
             step(f"{time.strftime('%H:%M:%S')}  {change}")
     raise Stopped
 
@@ -285,8 +300,10 @@ def _show(plan: Plan, entries: dict[Wanted, Entry], torchserve: TorchServe) -> N
 def _addresses(plan: Plan, torchserve: TorchServe) -> str:
     tokens = f"tokens      {torchserve.keys}\n" if plan.asks_for_tokens else ""
     gateway = f"gateway     {plan.gateway.url}\n" if plan.gateway else ""
+    recorder = f"outcomes    {plan.recorder.url}/outcomes\n" if plan.recorder else ""
     return (
         f"\n{gateway}"
+        f"{recorder}"
         f"inference   {plan.url('inference')}\n"
         f"management  {plan.url('management')}\n"
         f"metrics     {plan.url('metrics')}\n"

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import random
+import shutil
 import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 import requests
+from databases import PostgreSQL
 from envoys import Envoy, envoy
 from recorders import recording
 from scripts_of_ours import call_script, run_script
@@ -30,6 +34,7 @@ from marina.serving.polling import pause, wait_for
 
 KEYS = HashedKeys(b"0" * 32)
 NOBODY = "http://127.0.0.1:1"  # no gateway listens there
+EARLIER = datetime.datetime.now(datetime.UTC).replace(microsecond=0) - datetime.timedelta(hours=1)
 KILLS = 40 if os.environ.get("SLOW") else 5
 
 
@@ -49,7 +54,7 @@ def traffic(state: State) -> Iterator[Traffic]:
 def line(number: int, **changes: object) -> str:
     """A line as the gateway writes it."""
     written: dict[str, object] = {
-        "time": f"2026-11-21T09:30:{number % 60:02}.123Z",
+        "time": f"{EARLIER + datetime.timedelta(seconds=number % 60):%Y-%m-%dT%H:%M:%S}.123Z",
         "request_id": f"r{number}",
         "model": "digits",
         "route": "predictions",
@@ -90,7 +95,7 @@ def test_a_line_of_the_gateway_becomes_a_row(state: State, traffic: Traffic) -> 
     recorder(state, traffic).look()
     seen = traffic.observations("digits", "digits", "error")
     assert list(seen.value) == [1]
-    assert list(seen.time) == [1_795_253_400.123]
+    assert list(seen.time) == [EARLIER.timestamp() + 0.123]
     with traffic.reading() as connection:
         row = connection.exec_driver_sql("SELECT key, answered, attempts, seconds FROM requests").one()
     assert tuple(row) == (KEYS.of("user0@example.org"), "2.0", 2, 0.5)
@@ -225,6 +230,32 @@ def test_a_recorder_that_is_killed_again_and_again_loses_and_doubles_nothing(sta
     assert b"@example.org" not in everything_in(state)
     with Traffic(state) as traffic:
         assert traffic.counts()["requests"] == len(sent) > 1000
+
+
+def test_several_gateways_record_into_one_postgresql(
+    postgres: PostgreSQL, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each with a recorder of its own; a caller of both is one key, and the password is told nobody."""
+    monkeypatch.setenv("TRAFFIC_DATABASE", postgres.new_database())
+    states = [State(tmp_path / name / "state") for name in ("a", "b")]
+    for number, state in enumerate(states):
+        state.traffic.mkdir(parents=True)
+        append(state, *map(line, range(100 * number, 100 * number + 100)))
+    read_salt(states[0], create=True)
+    shutil.copy(states[0].traffic / "salt", states[1].traffic / "salt")
+    with recording(states[0]) as one, recording(states[1]) as other, Traffic(states[0]) as traffic:
+        assert wait_for(lambda: traffic.counts()["requests"] == 200, 30)
+        outcome = {"key": "user3@example.org", "experiment": "digits", "metric": "clicked", "value": True}
+        assert other.post(json.dumps(outcome)).ok
+        assert len(traffic.observations("digits", "digits", "clicked")) == 1
+        assert len(set(traffic.observations("digits", "digits", "error").key)) == 10
+        for started in (one, other):
+            assert postgres.password not in started.output.read_text()
+            assert postgres.password not in " ".join(psutil.Process(started.process.pid).cmdline())
+    assert not any(list(state.traffic.glob("access*")) for state in states)
+    stranger = State(tmp_path / "c" / "state")
+    done = run_script("record_traffic", "--state", stranger.folder)
+    assert (done.code, "hashed with another salt" in done.error) == (1, True)
 
 
 def test_a_recorder_that_cannot_write_reads_it_later(state: State, traffic: Traffic) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from databases import PostgreSQL, postgresql, programs
+from databases import PostgreSQL
 
 from marina.comparing import database
 from marina.comparing.database import database_url, shown
@@ -25,20 +25,11 @@ from marina.paths import State
 DAY = 86_400.0
 
 
-@pytest.fixture(scope="session")
-def server() -> Iterator[PostgreSQL]:
-    folder = programs()
-    if folder is None:
-        pytest.skip("PostgreSQL is not installed (Debian: apt install postgresql)")
-    with postgresql(folder) as started:
-        yield started
-
-
 @pytest.fixture(params=["SQLite", "PostgreSQL"])
 def traffic(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Traffic]:
     """An empty record in each of the databases."""
     if request.param == "PostgreSQL":
-        monkeypatch.setenv("TRAFFIC_DATABASE", request.getfixturevalue("server").new_database())
+        monkeypatch.setenv("TRAFFIC_DATABASE", request.getfixturevalue("postgres").new_database())
     with Traffic(State(tmp_path), create=True) as traffic:
         yield traffic
 
@@ -344,9 +335,9 @@ def test_a_password_is_shown_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
     assert shown(database_url(State())) == "postgresql://me:***@host:5433/name"
 
 
-def test_a_postgresql_that_refuses_is_told_in_one_line(server: PostgreSQL, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_postgresql_that_refuses_is_told_in_one_line(postgres: PostgreSQL, monkeypatch: pytest.MonkeyPatch) -> None:
     """A wrong password and a server that is not there, by the server's own words and without the password."""
-    monkeypatch.setenv("TRAFFIC_DATABASE", server.url("postgres", "wrong-secret"))
+    monkeypatch.setenv("TRAFFIC_DATABASE", postgres.url("postgres", "wrong-secret"))
     with pytest.raises(MarinaError, match="password authentication failed") as refused:
         Traffic()
     assert "wrong-secret" not in str(refused.value)
@@ -356,9 +347,9 @@ def test_a_postgresql_that_refuses_is_told_in_one_line(server: PostgreSQL, monke
         Traffic()
 
 
-def test_a_postgresql_without_tables_is_told_to_who_reads(server: PostgreSQL, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_postgresql_without_tables_is_told_to_who_reads(postgres: PostgreSQL, monkeypatch: pytest.MonkeyPatch) -> None:
     """And one with another program's tables is left alone."""
-    url = server.new_database()
+    url = postgres.new_database()
     monkeypatch.setenv("TRAFFIC_DATABASE", url)
     with pytest.raises(MarinaError, match="no traffic has been recorded yet"):
         Traffic()

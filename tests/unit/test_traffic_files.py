@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import re
+import shlex
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,14 +13,17 @@ from pathlib import Path
 import pyarrow
 import pytest
 from pyarrow import parquet
-from scripts_of_ours import Ended, call_script, run_script
+from scripts_of_ours import Ended, call_script, load_file, run_script
 
-from marina.comparing.hashed_keys import read_salt
+from marina import paths
+from marina.comparing.hashed_keys import HashedKeys, read_salt
+from marina.comparing.outcome_reading import OutcomeReader
 from marina.comparing.traffic import Traffic
 from marina.comparing.traffic_rows import Outcome, Request
 from marina.paths import State
 
 NOW = time.time()
+DOCUMENT = paths.ROOT / "docs" / "traffic.md"
 
 
 @pytest.fixture
@@ -214,3 +218,19 @@ def test_no_key_is_no_key(state: State) -> None:
     """An empty line is not taken for one."""
     done = run_script("forget_key", "-", "--state", state.folder)
     assert (done.code, done.error) == (2, "a key is required, found none")
+
+
+COMMANDS = re.findall(r"^    python scripts/(\w+)\.py +([^#\n]*)", DOCUMENT.read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize(("script", "arguments"), COMMANDS)
+def test_the_commands_of_the_document_are_understood(script: str, arguments: str) -> None:
+    """Each has the options that docs/traffic.md gives it."""
+    load_file(paths.ROOT / "scripts" / f"{script}.py").parser().parse_args(shlex.split(arguments))
+
+
+def test_the_outcomes_of_the_document_are_taken() -> None:
+    """As they stand in docs/traffic.md."""
+    examples = re.findall(r"^    (\{.*\})$", DOCUMENT.read_text(), re.MULTILINE)
+    reader = OutcomeReader(HashedKeys(b"0" * 32), 1_795_253_400.0, 90 * 86_400.0)
+    assert len(list(reader.rows(enumerate(map(json.loads, examples), 1)))) == len(examples) == 2, reader.refusals
