@@ -5,9 +5,9 @@ Written from what TorchServe 0.12.0 was seen to answer; tests/serve/test_flask.p
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
 from urllib.parse import parse_qsl
 
 from werkzeug.http import parse_options_header
@@ -18,7 +18,6 @@ from marina.roads.worker import EXPLAIN, PREDICT, Answer, Asked, Part, error_ans
 LARGEST_REQUEST = 6_553_500  # bytes; max_request_size of TorchServe, which config.properties leaves as it is
 FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
-KSERVE_V1, KSERVE_V2 = ("v1", "models"), ("v2", "models")
 
 
 @dataclass(frozen=True)
@@ -95,8 +94,7 @@ def asked_by(content: bytes, headers: Mapping[str, str], explains: bool, request
         explains: whether it asks for an explanation.
         request_id: that it was given.
     """
-    kind: Literal["True", "False"] = "True" if explains else "False"
-    told = {**headers, **(EXPLAIN if kind == "True" else PREDICT)}
+    told = {**headers, **(EXPLAIN if explains else PREDICT)}
     return Asked(list(_parts(content, headers.get("Content-Type", ""))), told, request_id)
 
 
@@ -137,8 +135,6 @@ def _event(decoder: MultipartDecoder) -> object:
 
 def read_part(name: str, content: bytes, content_type: str) -> Part:
     """A part, read as TorchServe's worker reads it: JSON and text by their types, where they are what these say."""
-    import json
-
     try:
         if content_type == "application/json":
             return Part(name, json.loads(content.decode()), content_type)

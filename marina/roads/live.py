@@ -29,7 +29,7 @@ from marina.store.index import find_entry, verified_archive
 from marina.store.labels import read_labels
 from marina.store.manifest import MANIFEST
 from marina.store.samples import MODEL_CONFIG
-from marina.store.spec import FILE_NAME, SpecFile, find_spec
+from marina.store.spec import Sample, SpecFile, find_spec, spec_path
 
 State = tuple[tuple[str, int, int], ...]
 
@@ -73,7 +73,11 @@ class Live:
 
     def refresh(self) -> None:
         """Load it if it is not loaded, or if a file has changed; a failure is shown, and kept for those who ask."""
-        state = self._files_now()
+        try:
+            state = self._files_now()
+        except MarinaError as error:  # the store is being changed, or has lost it
+            self._state, self._worker, self._failure = (), None, self._failed(error)
+            return
         if state == self._state:
             return
         again = bool(self._state)
@@ -106,9 +110,7 @@ class Live:
             yield from (spec.handler, *own_files(spec).values())
         except MarinaError:  # is said when it is loaded
             yield from source_files(paths.HANDLERS)
-        path = Path(str(self.spec))
-        folder = path if path.is_dir() else path.parent if path.name == FILE_NAME else paths.SPECS / path
-        yield from source_files(folder)
+        yield from source_files(spec_path(str(self.spec)).parent)
 
     def _loaded(self) -> Worker:
         self.close()
@@ -153,19 +155,12 @@ def _rewrite_config(found: SpecFile, version: str, folder: Path) -> None:
     """Options, limits, labels and whatever else model.yaml says; labels that came with the weights, and the sample, stay."""
     yaml, path = YAML(typ="safe", pure=True), folder / MODEL_CONFIG
     built: dict[str, Any] = yaml.load(path.read_text(encoding="utf-8"))["handlerkit"]
-    named = found if found.spec.sample else found.model_copy(update={"spec": found.spec.model_copy(update=_no_sample())})
+    sample = Sample(request=built["sample"]["request"], label=built["sample"]["label"])
+    named = found.model_copy(update={"spec": found.spec.model_copy(update={"sample": sample})})
     config = model_config(named, version, read_labels(found) or built["labels"])
-    config["handlerkit"]["sample"] = built["sample"]
     text = io.StringIO()
     yaml.dump(config, text)
     path.write_text(text.getvalue(), encoding="utf-8")
-
-
-def _no_sample() -> dict[str, Any]:
-    """A sample for a spec that has none, so that its configuration can be written; the archive's own is put in its place."""
-    from marina.store.spec import Sample
-
-    return {"sample": Sample(request="-")}
 
 
 def _died() -> Answer:
