@@ -24,6 +24,8 @@ def stops(look: np.ndarray) -> bool:
     n0, sum0, squares0, n1, sum1, squares1 = look
     control = SampleMeanStatistic(n=int(n0), sum=sum0, sum_squares=squares0)
     other = SampleMeanStatistic(n=int(n1), sum=sum1, sum_squares=squares1)
+    if min(control.variance, other.variance) <= 0:  # gbstats then says nothing, too
+        return False
     low, high = SequentialTwoSidedTTest(control, other, SequentialConfig(difference_type="absolute")).confidence_interval
     return bool(low > 0 or high < 0)
 

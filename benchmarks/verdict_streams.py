@@ -127,4 +127,10 @@ SOMETHING_THERE = (
     Scenario("numbers, +0.1 standard deviations", Normal(0.1), truth=0.1, requests=25_000),
     Scenario("10 % become 12 %", YesOrNo(0.10, 0.12), truth=0.02, requests=50_000, step=200),
 )
+UNEQUAL = (
+    Scenario("3 % stay 3 %", YesOrNo(0.03, 0.03), shares=(0.1,), experiments=500),
+    Scenario("skewed latencies stay", Skewed(1.5), shares=(0.1,), experiments=500),
+    Scenario("1 % become 3 %", YesOrNo(0.01, 0.03), shares=(0.1,), truth=0.02, requests=30_000, experiments=500, step=250),
+    Scenario("3 % become 1 %", YesOrNo(0.03, 0.01), shares=(0.1,), truth=-0.02, requests=30_000, experiments=500, step=250),
+)
 EARLY = Scenario("60 keys, looked at after every 10", Normal(of_keys=2.0), keys=60, requests=1000, step=10)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import verdict_pictures as pictures
 from verdict_looks import ALPHA, FEW, by_request, judged, looks_at, planned_requests, pooled, tested, totals
-from verdict_streams import EARLY, NOTHING_THERE, SOMETHING_THERE, Scenario
+from verdict_streams import EARLY, NOTHING_THERE, SOMETHING_THERE, UNEQUAL, Scenario
 from verdict_tables import tables, update
 
 from marina.comparing.sample_ratio import ALPHA as RATIO_ALPHA
@@ -59,6 +59,7 @@ def _study(options: argparse.Namespace) -> int:
             "alpha": ALPHA,
             "nothing_there": [study.false_alarms(scenario) for scenario in NOTHING_THERE],
             "something_there": [study.power(scenario, options.gbstats) for scenario in SOMETHING_THERE],
+            "unequal": [study.unequal(scenario, options.gbstats) for scenario in UNEQUAL if options.gbstats],
             "early": study.early(),
             "ratio": study.ratio(),
         }
@@ -106,6 +107,20 @@ class Study:
             "found_by_planned": {method: _by(firsts, scenario, planned_requests(scenario)) for method, firsts in stops.items()},
             "found": {method: _share(firsts) for method, firsts in stops.items()},
             "curve": {method: _curve(firsts, scenario) for method, firsts in stops.items()},
+        }
+
+    def unequal(self, scenario: Scenario, gbstats: Path) -> dict[str, Any]:
+        """What a small arm does to gbstats, whose spread of it is its own, and to the judge, which is careful."""
+        step(f"90/10: {scenario.name}")
+        found = self._all(partial(_stops, scenario), scenario)
+        stops = {"judge": [one["judge"] for one in found]}
+        stops["gbstats"] = _ask_gbstats(gbstats, np.stack([one["totals"] for one in found]))
+        return {
+            "name": scenario.name,
+            "truth": scenario.truth,
+            "experiments": len(found),
+            "found": {method: _share(firsts) for method, firsts in stops.items()},
+            "mean": {method: _mean_requests(firsts, scenario) for method, firsts in stops.items()},
         }
 
     def early(self) -> dict[str, Any]:

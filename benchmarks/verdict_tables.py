@@ -10,7 +10,7 @@ BEGIN, END = "<!-- study -->\n", "<!-- /study -->"
 
 def tables(results: dict[str, Any]) -> str:
     """What came out, in Markdown."""
-    return "\n".join([*_alarms(results), "", *_power(results), "", *_ratio(results), ""])
+    return "\n".join([*_alarms(results), "", *_power(results), "", *_unequal(results), "", *_ratio(results), ""])
 
 
 def update(document: Path, results: dict[str, Any]) -> None:
@@ -36,6 +36,17 @@ def _power(results: dict[str, Any]) -> list[str]:
         mean = one["mean"]
         ratio = mean["judge"] / mean["gbstats"]
         lines.append(f"| {one['name']} | {one['planned']:,} | {mean['judge']:,.0f} | {mean['gbstats']:,.0f} | {ratio:.3f} |")
+    return lines
+
+
+def _unequal(results: dict[str, Any]) -> list[str]:
+    lines = ["| 90/10 | judge | gbstats |", "|---|---|---|"]
+    for one in results["unequal"]:
+        if one["truth"]:
+            said = [f"found after {mean:,.0f} requests" for mean in one["mean"].values()]
+        else:
+            said = [f"alarms {_percent(share)}" for share in one["found"].values()]
+        lines.append(f"| {one['name']} | {' | '.join(said)} |")
     return lines
 
 
