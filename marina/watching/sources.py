@@ -20,6 +20,7 @@ from marina.serving.management import Management, Running
 from marina.watching.exported import Sample
 from marina.watching.restarts import Restarts
 
+SUFFIXES = (".pem", ".crt")
 BEGINS = b"-----BEGIN CERTIFICATE-----"
 
 
@@ -159,7 +160,8 @@ class Certificates(Source):
         return [Sample("marina_certificate_expiry_timestamp_seconds", (file,), end) for file, end in ends.items()]
 
     def _in_folder(self) -> list[Path]:
-        return [file for file in sorted(self._folder.glob("*.pem")) if _has_certificate(file)] if self._folder else []
+        files = sorted(self._folder.iterdir()) if self._folder and self._folder.is_dir() else []
+        return [file for file in files if file.suffix in SUFFIXES and _has_certificate(file)]
 
 
 def _has_certificate(file: Path) -> bool:

@@ -83,6 +83,19 @@ def test_the_document_has_a_section_for_each_alert_and_no_other() -> None:
     assert sections == list(dict.fromkeys(alert["alert"] for alert in alerts()))
 
 
+def test_the_document_lists_what_is_recorded() -> None:
+    """Each recorded series by its name; one table row may name several windows of it."""
+    table = (paths.ROOT / "docs" / "watching.md").read_text().partition("\n## What is recorded\n")[2].partition("\n## ")[0]
+    listed = set()
+    for row in re.findall(r"^\| (`.*`) \|", table, re.MULTILINE):
+        first, *others = re.findall(r"`([^`]+)`", row)
+        name, _, operation = first.rpartition(":")
+        begin = re.sub(r"\d+[mh]$", "", operation)
+        listed |= {first} | {f"{name}:{other if '_' in other else begin + other}" for other in others}
+    groups = [group for path in (FOLDER / "rules").glob("*.yml") for group in yaml(path)["groups"]]
+    assert listed == {rule["record"] for group in groups for rule in group["rules"] if "record" in rule}
+
+
 def test_targets_are_the_services_at_their_ports() -> None:
     """Each job of the compose stack's configuration is named as its service, and asked at the port that Ports has."""
     defaults = {name: field.default for name, field in Ports.model_fields.items()}

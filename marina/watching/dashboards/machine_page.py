@@ -110,7 +110,7 @@ HOUSE = Row(
         ),
         Panel(
             "Series",
-            "That each scrape brought; a model's version brings about 120.",
+            "That each scrape brought; a model's version brings some 150 to TorchServe's.",
             "short",
             (Query("scrape_samples_post_metric_relabeling", "{{job}}"),),
         ),
