@@ -46,7 +46,7 @@ def begin(controls: Controls, deployment: Deployment, wish: Wish) -> Rollout:
     """
     deployed = _deployed(deployment, wish)
     split = _live(controls, deployment, wish.model)
-    before = split.model_copy(update={"weights": in_order(deployed, split.weights | {wish.candidate: _has(split, wish)})})
+    before = split.model_copy(update={"weights": in_order(deployed, _weights(split, deployed, wish))})
     steps = steps_from(before, wish.candidate, wish.steps)
     if not steps:
         raise MarinaError(f"{wish.model}: {wish.candidate} has {_has(split, wish):g} % already")
@@ -96,6 +96,12 @@ def _live(controls: Controls, deployment: Deployment, model: str) -> Split:
         has = found or "by no split"
         raise MarinaError(f"the gateway shares {model} {has}, and {wanted} should stand: run scripts/apply_deployment.py first")
     return found
+
+
+def _weights(split: Split, deployed: DeployedModel, wish: Wish) -> dict[str, float]:
+    """With the candidate, and without arms that earlier rollouts have left at nothing."""
+    kept = {*(deployed.split.weights if deployed.split else ()), *(one for one, weight in split.weights.items() if weight)}
+    return {one: weight for one, weight in split.weights.items() if one in kept} | {wish.candidate: _has(split, wish)}
 
 
 def _has(split: Split, wish: Wish) -> float:

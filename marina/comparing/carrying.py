@@ -22,6 +22,7 @@ Value = TypeVar("Value")
 LOOKS = 20  # at a step's workers and counts while it bakes
 QUICKEST, SLOWEST = 0.25, 5.0  # seconds between them
 GROWTH = 1.2  # how many times more requests than at the last test there must be for the next
+SETTLE_SECONDS = 1.5  # after a move: requests on their way are of the step before, and the gateway adds up times once a second
 NOT_REGISTERED = 404  # what TorchServe says of a version that it does not have
 PATIENCE_SECONDS = 30  # with a gateway or a server that does not answer
 
@@ -57,9 +58,10 @@ class _Bake:
     def __init__(self, controls: Controls, rollout: Rollout) -> None:
         self._controls = controls
         self._rollout = rollout
+        self._workers = self._running()
+        pause(SETTLE_SECONDS)
         self._began = time.monotonic()
         self._first = self._counts()
-        self._workers = self._running()
         self._tested = 0
         self._told = ""
 
@@ -130,7 +132,8 @@ class _Bake:
             kept = (
                 f"{self._rollout.current} kept its own" if self._kept(now, before) else f"{self._rollout.current} lost some too"
             )
-            return f"{version} lost {len(gone) or 'all'} of its {before[version].wanted_workers} workers; {kept}"
+            lost = len(gone) or now[version].wanted_workers - now[version].ready_workers
+            return f"{version} lost {lost} of its {before[version].wanted_workers} workers; {kept}"
         return None
 
     def _kept(self, now: dict[str, Running], before: dict[str, Running]) -> bool:

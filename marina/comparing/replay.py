@@ -49,7 +49,7 @@ class Replay:
     @property
     def compared(self) -> list[bool]:
         """Of each request whose answers have labels, whether they are the same."""
-        return [one.agrees for one in self.asked if one.agrees is not None]
+        return list({one.name: one.agrees for one in self.asked if one.agrees is not None}.values())
 
     @property
     def agreement(self) -> float | None:

@@ -40,5 +40,6 @@ def bootstrap() -> Message:
         "admin": {"address": {"pipe": {"path": ADMIN_SOCKET, "mode": 0o600}}},
         "dynamic_resources": {"lds_config": watched("listeners"), "cds_config": watched("clusters")},
         "bootstrap_extensions": [internal],
+        "stats_flush_interval": "1s",  # how old latencies are at most; 5 s by default
         "stats_config": {"histogram_bucket_settings": [buckets]},
     }

@@ -160,10 +160,13 @@ class Gateway:
         Raises:
             MarinaError: it does not answer, or has not taken what was written last.
         """
-        applied = self._applied()
-        taken = self._figure("callers", "version_text")
-        if taken != applied.versions.get("callers"):
-            raise MarinaError("the gateway has not taken the split that was written last; its log has the reason")
+        with locked(self._files):
+            applied = self._applied()
+            if not self._has("callers", applied.versions):
+                raise MarinaError(
+                    "the gateway has not taken the split that was written last (its log has the reason): run "
+                    "scripts/apply_deployment.py"
+                )
         return {model: one.split for model, one in applied.deployment.models.items() if one.split}
 
     def deployment(self) -> Deployment:
@@ -204,25 +207,30 @@ class Gateway:
         old, new = before.messages(), after.messages()
         self.stats.texts("^server.state$")
         versions = dict(before.versions)
+        differ = {kind for kind in new if new[kind] != old[kind] or not self._has(kind, versions)}
         try:
-            if new["clusters"] != old["clusters"]:
+            if "clusters" in differ:
                 names = {one["name"] for one in new["clusters"]}
                 left = [one for one in old["clusters"] if one["name"] not in names]
                 versions["clusters"] = self._told("clusters", [*new["clusters"], *left])
-            if new["arms"] != old["arms"]:
+            if "arms" in differ:
                 versions["arms"] = self._told("arms", [_both(old["arms"][0], new["arms"][0])])
             for kind in ("listeners", "internal", "callers"):
-                if new[kind] != old[kind]:
+                if kind in differ:
                     versions[kind] = self._told(kind, new[kind])
-            if new["arms"] != old["arms"]:
+            if "arms" in differ:
                 self._drain(before.deployment, deployment)
                 versions["arms"] = self._told("arms", new["arms"])
-            if new["clusters"] != old["clusters"]:
+            if "clusters" in differ:
                 versions["clusters"] = self._told("clusters", new["clusters"])
         except MarinaError:
             self._remember(before, {kind: self._files.discover(kind, messages) for kind, messages in old.items()})
             raise
         self._remember(after, versions)
+
+    def _has(self, kind: str, versions: dict[str, str]) -> bool:
+        """Whether Envoy has what is remembered: not where whoever told it something else was killed before remembering."""
+        return self._figure(kind, "version_text") == versions.get(kind)
 
     def _drain(self, before: Deployment, after: Deployment) -> None:
         """Let arms that leave a split answer what was given to them."""

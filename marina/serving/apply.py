@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from filelock import Timeout
 
 from marina.comparing.live import Standing
+from marina.comparing.split import Split
 from marina.comparing.telling import tell_traffic
 from marina.console import err, step
 from marina.errors import MarinaError
@@ -127,8 +128,21 @@ def _observed(house: House, deployment: Deployment, expected: list[Expected]) ->
     defaults = {model: management.default_version(model) for model in versions}
     if house.gateway is None:
         return Observed(versions, defaults, frozenset(others))
-    told = tuple(unlike(house.gateway.deployment(), deployment))
-    return Observed(versions, defaults, frozenset(others), house.gateway.splits(), told)
+    splits, told = _told(house.gateway, deployment)
+    return Observed(versions, defaults, frozenset(others), splits, told)
+
+
+def _told(gateway: Gateway, deployment: Deployment) -> tuple[dict[str, Split], tuple[str, ...]]:
+    """What a gateway has, and what it has otherwise than it should, beside weights."""
+    has = gateway.deployment()
+    told = unlike(has, deployment)
+    try:
+        return gateway.splits(), tuple(told)
+    except MarinaError:
+        if not gateway.stats.answers():
+            raise
+    splits = {model: one.split for model, one in has.models.items() if one.split}
+    return splits, ("a change was stopped halfway: tell it all again", *told)
 
 
 class _Worker:
@@ -207,7 +221,7 @@ class _Worker:
         for model, deployed in self._stands.deployment.models.items():
             if deployed.split:
                 require_ready_arms(self._server.management, model, deployed.split)
-        before = self._house.gateway.splits()
+        before, _ = _told(self._house.gateway, self._stands.deployment)
         self._stands.remember(self._house.state)
         self._house.gateway.apply(self._stands.deployment)
         for model, deployed in self._stands.deployment.models.items():

@@ -177,7 +177,7 @@ def test_a_version_that_answers_otherwise_never_gets_a_caller(served: Serving, s
     """Recorded requests are asked first."""
     done = roll_out(served, "disagreeing", *QUICK, "--replay", spec / "requests")
     assert done.code == 1
-    assert "before the first percent: disagreeing answers 50.0 % of " in done.out
+    assert "before the first percent: disagreeing answers 50.0 % of 2 as 1 does, required 90 %; for example " in done.out
     assert "dark.png: 'light', 'dark'" in done.out
     callers.stop()
     assert callers.of("disagreeing") == set()
