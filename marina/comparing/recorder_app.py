@@ -25,6 +25,7 @@ from marina.errors import MarinaError
 LARGEST_BYTES = 4 << 20
 LINES = ("application/x-ndjson", "application/jsonl", "application/x-jsonlines")
 TYPES = ("application/json", *LINES)
+OPEN = ("/healthz", "/metrics")  # for health checks and Prometheus: they say nothing of anybody
 LOCAL_NAMES = ["localhost", "127.0.0.1", "[::1]"]
 OPEN = ("/healthz", "/metrics")  # they say how much was recorded, and nothing of anybody
 
