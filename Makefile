@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .PHONY: help setup setup-test setup-playground build serve playground test cells slow dashboards formats study schema lint lock clean
+.PHONY: help setup setup-test setup-roads build serve test cells parity slow formats schema lint lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-13s %s\n", $$1, $$2}'
@@ -13,6 +14,7 @@ setup: $(VENV)/.serve  ## make .venv from the locked requirements
 setup-test: $(VENV)/.test
 
 setup-playground: $(VENV)/playground/.done
+setup-roads: $(VENV)/.roads  ## make .venv/roads, the packages that only make parity needs (300 MB)
 
 serve: setup  ## build what config/deployment.yaml names, serve it, until Ctrl-C
 	@$(BIN)/python scripts/serve_models.py
@@ -30,6 +32,9 @@ cells: setup-test  ## build and serve every cell of the table in docs/tasks.md, 
 	$(BIN)/pytest tests/cells $(if $(UPDATE),--update)
 
 slow: setup-test  ## run what make test leaves out, half an hour: every source by every runtime, killed builds and recorders
+parity: setup-test setup-roads  ## run every road to production and compare it with the eager network, half an hour; UPDATE=1 writes docs/roads.md
+	$(BIN)/pytest tests/parity $(if $(UPDATE),--update)
+slow: setup-test  ## run what make test leaves out, half an hour: every source by every runtime, sixty killed builds
 	$(BIN)/pytest -m slow
 	SLOW=1 $(BIN)/pytest tests/build/test_sources.py tests/build/test_killed_builds.py tests/unit/test_recorder.py
 
@@ -42,6 +47,7 @@ lock:  ## lock requirements/*.in anew (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" requirements/serve.in -o requirements/serve.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" requirements/test.in -o requirements/test.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" requirements/playground.in -o requirements/playground.txt
+	uv pip compile -q --universal --python-version 3.11 --no-deps --generate-hashes --custom-compile-command "make lock" requirements/roads.in -o requirements/roads.txt
 
 schema: setup  ## write model_store/model.schema.json anew, by which editors check model.yaml
 	@$(BIN)/python -m marina.store.schema
@@ -77,4 +83,9 @@ $(VENV)/playground/.done: requirements/playground.txt pyproject.toml $(VENV)/.py
 	@$(PYTHON) -m venv $(VENV)/playground
 	@$(VENV)/playground/bin/python -m pip install --disable-pip-version-check --require-hashes -r $<
 	@$(VENV)/playground/bin/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation --editable .
+# Behind the house's own packages, without dependencies: Triton's Python needs an older numpy than the house has.
+$(VENV)/.roads: requirements/roads.txt $(VENV)/.test
+	@$(PYTHON) -m venv --without-pip $(VENV)/roads
+	@$(BIN)/python -c 'import site; print(*site.getsitepackages(), sep="\n")' > $(VENV)/roads/lib/python3.11/site-packages/house.pth
+	@$(BIN)/python -m pip --python $(VENV)/roads/bin/python install --disable-pip-version-check --no-deps --no-build-isolation --require-hashes -r $<
 	@touch $@

@@ -99,7 +99,7 @@ def _show(folder: Path, made: Made) -> None:
     for note in made.notes:
         step(f"note: {note}")
     if made.then:
-        out.print(made.then, markup=False)
+        out.print(made.then.replace("FOLDER", str(folder)), markup=False)
 
 
 if __name__ == "__main__":

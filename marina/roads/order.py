@@ -68,7 +68,7 @@ class Made:
         tolerance: the largest that is allowed.
         compared_rows: of inputs, that both were asked.
         notes: what a user should know of it, a sentence each.
-        then: the command to type next.
+        then: the command to type next; FOLDER stands for where it was put.
     """
 
     difference: float | None = None
