@@ -67,7 +67,6 @@ def launch(house: House, examples: list[Path], port: int) -> None:
 def _columns(house: House, model: gr.Dropdown, picture: gr.Image) -> None:
     """A column for each arm, made again for each model and input."""
 
-    @gr.render(inputs=[model, picture])
     def columns(name: str | None, path: str | None) -> None:
         try:
             arms = house.arms(name) if name else []
@@ -80,6 +79,8 @@ def _columns(house: House, model: gr.Dropdown, picture: gr.Image) -> None:
                 with gr.Column(elem_classes="arm", min_width=240):
                     gr.Markdown(arm.heading)
                     _reply(arm, house.ask(str(name), arm.version, content) if content else None)
+
+    gr.render(inputs=[model, picture])(columns)
 
 
 def _reply(arm: Arm, reply: Reply | None) -> None:

@@ -81,9 +81,8 @@ def test_the_arm_is_the_gateway_s(page: Chrome, server: Serving) -> None:
         box = page.find_element(By.CSS_SELECTOR, "#caller textarea, #caller input")
         box.send_keys(Keys.CONTROL, "a")
         box.send_keys(caller, Keys.ENTER)
-        assigned = server.ask_gateway("/predictions/digits", SAMPLE.read_bytes(), **{"X-User-Id": caller}).headers[
-            "X-Assigned-Version"
-        ]
+        url, headers = gateway(server, "/predictions/digits"), {"X-User-Id": caller}
+        assigned = requests.post(url, SAMPLE.read_bytes(), headers=headers, timeout=60).headers["X-Assigned-Version"]
         assert eventually(lambda found=f"{caller} gets {assigned}.": found in text_of(page)), text_of(page)  # type: ignore[misc]
 
 
