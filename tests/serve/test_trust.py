@@ -14,30 +14,16 @@ from typing import Any
 
 import pytest
 import requests
-import torch
 from documents import Command, commands
-from pictures import plain
 from scripts_of_ours import Ended, run_script
 from servers import READY, Serving, eventually, serving
-from torch import nn
+from stock_archives import write_cats
 
 from marina import paths
 from marina.serving.free_ports import free_ports
 from marina.store.index import find_entry, record
 
-NAMES = ("dog", "tabby", "lynx", "fox", "wolf")
 STORE = {command.line: command for command in commands(paths.ROOT / "docs" / "store.md")}
-
-
-class Tabby(nn.Module):
-    """Whatever it sees, it sees the second of five."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.scores = nn.Parameter(torch.tensor([0.0, 4.0, 3.0, 2.0, 1.0]))
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.scores + 0 * images.mean((1, 2, 3))[:, None]
 
 
 def register_model(own: Serving, *arguments: str) -> Ended:
@@ -55,18 +41,7 @@ def listed(own: Serving, model: str) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def cats(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with cats.mar, made by torch-model-archiver with TorchServe's own image_classifier, and a picture."""
-    folder = tmp_path_factory.mktemp("cats")
-    network = torch.jit.trace(Tabby().eval(), torch.zeros(1, 3, 224, 224))
-    torch.jit.save(network, str(folder / "cats.pt"))
-    (folder / "index_to_name.json").write_text(json.dumps({str(at): name for at, name in enumerate(NAMES)}))
-    (folder / "cat.jpg").write_bytes(plain(file_format="JPEG"))
-    (folder / "tmp").mkdir()
-    asked = (
-        "--model-name cats --version 1.0 --serialized-file cats.pt --handler image_classifier --extra-files index_to_name.json"
-    )
-    program = str(Path(sys.executable).with_name("torch-model-archiver"))
-    subprocess.run([program, *asked.split()], cwd=folder, env=os.environ | {"TMPDIR": str(folder / "tmp")}, check=True)
-    return folder
+    return write_cats(tmp_path_factory.mktemp("cats"))
 
 
 def typed(command: Command, folder: Path, own: Serving) -> str:
