@@ -13,6 +13,7 @@ from marina.comparing.rollout import open_rollouts
 from marina.console import out, run, step
 from marina.errors import MarinaError
 from marina.gateway.gateway import Gateway
+from marina.gateway.options import add_gateway, gateway_of
 from marina.paths import State, Store
 from marina.serving.access_options import access_of, add_access
 from marina.serving.apply import House, alone, carry_out, look
@@ -43,12 +44,9 @@ def parser() -> argparse.ArgumentParser:
     )
     ports = read_ports()
     add_access(options, ports)
-    options.add_argument(
-        "--gateway", default=f"http://127.0.0.1:{ports.gateway_internal_port}", metavar="URL", help="(%(default)s)"
-    )
+    add_gateway(options)
     options.add_argument("--no-gateway", action="store_true", help="leave the gateway as it is: TorchServe alone")
     options.add_argument("--store", type=Path, default=Store().folder, help="folder of archives/ and index.json (%(default)s)")
-    options.add_argument("--state", type=Path, default=State().folder, help="folder of what was applied (%(default)s)")
     options.add_argument("--json", action="store_true", help="print the steps as JSON")
     return options
 
@@ -121,7 +119,7 @@ def _gateway(state: State, deployment: Deployment, options: argparse.Namespace) 
             f"the deployment shares requests between versions, and {state.gateway} has no gateway: start one with make serve, "
             "name its folder by --state, or leave it out by --no-gateway"
         )
-    return Gateway(state, options.gateway)
+    return gateway_of(options)
 
 
 if __name__ == "__main__":

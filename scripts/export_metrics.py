@@ -10,7 +10,7 @@ from pathlib import Path
 
 from marina import paths
 from marina.console import run, step
-from marina.gateway.gateway import Gateway
+from marina.gateway.options import add_gateway, gateway_of
 from marina.paths import State
 from marina.serving.access import checked_file
 from marina.serving.access_options import access_of, add_access
@@ -39,13 +39,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help=f"PEM file whose end is told; may be given again (those in {paths.CERTIFICATES})",
     )
-    options.add_argument("--state", type=Path, default=State().folder, help="folder of what is remembered (%(default)s)")
-    options.add_argument(
-        "--gateway",
-        default=f"http://{LOOPBACK}:{ports.gateway_internal_port}",
-        metavar="URL",
-        help="the gateway's internal listener (%(default)s)",
-    )
+    add_gateway(options)
     options.add_argument("--no-gateway", action="store_true", help="there is none: tell nothing of splits")
     options.add_argument("--address", default=LOOPBACK, help="address to listen on (%(default)s)")
     options.add_argument("--seconds", type=_seconds, default=2.0, metavar="N", help="between two looks (%(default)s)")
@@ -80,7 +74,7 @@ def _sources(options: argparse.Namespace) -> list[Source]:
     read_deployment(options.deployment)  # a mistake in it ends the start; one that is made later is told as a source that is down
     named = [checked_file(file, "--certificate") or file for file in options.certificate]
     state = State(options.state)
-    arms = [] if options.no_gateway else [LiveSplits(Gateway(state, options.gateway)), Rollouts(state)]
+    arms = [] if options.no_gateway else [LiveSplits(gateway_of(options)), Rollouts(state)]
     return [
         Server(Management(options.management, access_of(options))),
         WrittenDeployment(options.deployment),

@@ -10,8 +10,7 @@ from pathlib import Path
 from marina import paths
 from marina.console import run
 from marina.errors import MarinaError
-from marina.gateway.gateway import Gateway
-from marina.paths import State
+from marina.gateway.options import add_gateway, gateway_of
 from marina.playground.arms import House
 from marina.serving.access_options import access_of, add_access
 from marina.serving.inference import Inference
@@ -25,14 +24,8 @@ def parser() -> argparse.ArgumentParser:
     """The command's options."""
     ports = read_ports()
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--gateway", default=f"http://127.0.0.1:{ports.gateway_port}", metavar="URL", help="(%(default)s)")
-    options.add_argument(
-        "--internal",
-        default=f"http://127.0.0.1:{ports.gateway_internal_port}",
-        metavar="URL",
-        help="the gateway's own listener (%(default)s)",
-    )
-    options.add_argument("--state", type=Path, default=State().folder, help="what the running house remembers (%(default)s)")
+    options.add_argument("--ask", default=f"http://127.0.0.1:{ports.gateway_port}", metavar="URL", help="(%(default)s)")
+    add_gateway(options)
     options.add_argument("--port", type=int, default=7860, help="where the page is served, on this machine alone (%(default)s)")
     add_access(options, ports, inference=False)
     return options
@@ -50,8 +43,7 @@ def _open(options: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         raise MarinaError(f"{error.name} is not installed here: start the page with `make playground`") from error
     access = access_of(options)
-    gateway = Gateway(State(options.state), options.internal)
-    house = House(Management(options.management, access), Inference(options.gateway, access), gateway.splits)
+    house = House(Management(options.management, access), Inference(options.ask, access), gateway_of(options).splits)
     house.models()  # a server that does not answer is said here, not on the page
     launch(house, _examples(), options.port)
     return 0

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
 from marina.comparing.moves import Controls, roll_back
 from marina.console import out, run
-from marina.gateway.gateway import Gateway
+from marina.gateway.options import add_gateway, gateway_of
 from marina.paths import State
 from marina.serving.access_options import access_of, add_access
 from marina.serving.management import Management
@@ -22,10 +21,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--reason", default="asked for by roll_back.py", metavar="TEXT", help="for the record (%(default)s)")
     ports = read_ports()
     add_access(options, ports, inference=False)
-    options.add_argument(
-        "--gateway", default=f"http://127.0.0.1:{ports.gateway_internal_port}", metavar="URL", help="(%(default)s)"
-    )
-    options.add_argument("--state", type=Path, default=State().folder, help="folder of what is remembered (%(default)s)")
+    add_gateway(options)
     return options
 
 
@@ -36,7 +32,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _roll_back(options: argparse.Namespace) -> int:
     state = State(options.state.resolve())
-    controls = Controls(state, Gateway(state, options.gateway), Management(options.management, access_of(options)))
+    controls = Controls(state, gateway_of(options), Management(options.management, access_of(options)))
     back = roll_back(controls, options.model, options.reason)
     out.print(f"{back.model}: rolled back to {back.before}: {back.reason}", markup=False)
     return 0

@@ -16,7 +16,7 @@ from marina.comparing.rollout import Record, Rollout
 from marina.console import out, run, step
 from marina.durations import seconds_of
 from marina.errors import MarinaError, UsageError
-from marina.gateway.gateway import Gateway
+from marina.gateway.options import add_gateway, gateway_of
 from marina.paths import State, Store
 from marina.serving.access_options import access_of, add_access
 from marina.serving.deployment import Deployment, read_deployment
@@ -48,12 +48,9 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--yes", action="store_true", help="do not ask before it begins")
     ports = read_ports()
     add_access(options, ports)
-    options.add_argument(
-        "--gateway", default=f"http://127.0.0.1:{ports.gateway_internal_port}", metavar="URL", help="(%(default)s)"
-    )
+    add_gateway(options)
     options.add_argument("--deployment", type=Path, default=paths.DEPLOYMENT, help="what should run (%(default)s)")
     options.add_argument("--store", type=Path, default=Store().folder, help="folder of archives/ and index.json (%(default)s)")
-    options.add_argument("--state", type=Path, default=State().folder, help="folder of what is remembered (%(default)s)")
     return options
 
 
@@ -102,7 +99,7 @@ def _act(options: argparse.Namespace) -> int:
     access = access_of(options)
     server = Server(Management(options.management, access), Inference(options.inference, access), Store(options.store.resolve()))
     state = State(options.state.resolve())
-    controls = Controls(state, Gateway(state, options.gateway), server.management)
+    controls = Controls(state, gateway_of(options), server.management)
     if options.pause:
         out.print(f"{halt(controls, options.model, 'paused by roll_out.py --pause')}", markup=False)
         return 0

@@ -7,14 +7,12 @@ import sys
 from collections import deque
 from dataclasses import asdict
 from datetime import datetime
-from pathlib import Path
 
 from rich.live import Live
 
 from marina.console import out, run
 from marina.errors import MarinaError
-from marina.gateway.gateway import Gateway
-from marina.paths import State
+from marina.gateway.options import add_gateway, gateway_of
 from marina.serving.access_options import access_of, add_access
 from marina.serving.management import Management
 from marina.serving.polling import pause
@@ -37,10 +35,7 @@ def parser() -> argparse.ArgumentParser:
     ports = read_ports()
     add_access(options, ports, inference=False)
     options.add_argument("--metrics", default=f"http://127.0.0.1:{ports.metrics_port}", metavar="URL", help="(%(default)s)")
-    options.add_argument(
-        "--gateway", default=f"http://127.0.0.1:{ports.gateway_internal_port}", metavar="URL", help="(%(default)s)"
-    )
-    options.add_argument("--state", type=Path, default=State().folder, help="folder of what is remembered (%(default)s)")
+    add_gateway(options)
     options.add_argument("--seconds", type=_seconds, default=2.0, metavar="N", help="that each look counts (%(default)s)")
     options.add_argument("--once", action="store_true", help="look once, and print the table, as where the output is no terminal")
     options.add_argument("--json", action="store_true", help="look once, and print JSON")
@@ -65,7 +60,7 @@ def _seconds(text: str) -> float:
 def _show(options: argparse.Namespace) -> int:
     access = access_of(options)
     management = Management(options.management, access)
-    gateway = Gateway(State(options.state), options.gateway)
+    gateway = gateway_of(options)
     observer = Observer(management, options.metrics, access, options.seconds, gateway)
     if options.json:
         out.print_json(data={"seconds": options.seconds, "versions": [asdict(one) for one in observer.look()]})

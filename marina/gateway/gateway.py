@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from http import HTTPStatus
 from typing import Any
 
@@ -87,15 +88,24 @@ class Applied:
 class Gateway:
     """The gateway of a state folder."""
 
-    def __init__(self, state: State, internal_address: str) -> None:
+    def __init__(self, state: State, internal_address: str | None = None) -> None:
         """Nothing is asked yet.
 
         Args:
             state: whose ``gateway`` folder Envoy runs on.
-            internal_address: of its internal listener, such as http://127.0.0.1:8001.
+            internal_address: of its internal listener, such as http://127.0.0.1:8001; where its files say, if it is not given.
         """
         self._files = Files(state.gateway)
-        self.stats = Stats(internal_address)
+        self._address = internal_address
+
+    @cached_property
+    def stats(self) -> Stats:
+        """Its figures.
+
+        Raises:
+            MarinaError: no address was given, and the state has no gateway.
+        """
+        return Stats(self._address or f"http://{self._applied().place.internal}")
 
     def write(self, deployment: Deployment, place: Place, settings: GatewaySettings, keys: Sequence[Key] = ()) -> None:
         """Write everything, for an Envoy that is not running yet.
