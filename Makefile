@@ -3,8 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup setup-test setup-playground build serve playground test cells slow dashboards formats study schema lint lock clean
-.PHONY: help setup setup-test setup-roads build serve test cells parity slow formats schema lint lock clean
+.PHONY: help setup setup-test setup-playground setup-roads build serve playground test test-built test-served cells parity slow dashboards formats study schema lint lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-13s %s\n", $$1, $$2}'
@@ -25,8 +24,13 @@ playground: setup-playground  ## open a page in the browser that asks every arm,
 build: setup  ## build the archives that config/deployment.yaml names
 	@$(BIN)/python scripts/build_mar.py --deployed
 
-test: setup-test lint  ## run all tests that this machine can
-	$(BIN)/pytest tests/unit tests/build tests/serve tests/stack
+test: lint test-built test-served  ## run all tests that this machine can; make -j2 test runs both halves at once
+
+test-built: setup-test  ## run the tests of handlers, archives and scripts
+	$(BIN)/pytest tests/unit tests/build
+
+test-served: setup-test  ## run the tests with a real TorchServe, and those of the compose stack
+	$(BIN)/pytest tests/serve tests/stack
 
 cells: setup-test  ## build and serve every cell of the table in docs/tasks.md, half an hour; UPDATE=1 writes the table
 	$(BIN)/pytest tests/cells $(if $(UPDATE),--update)
