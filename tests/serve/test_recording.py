@@ -24,6 +24,7 @@ models:
     default: "1.0"
     versions: {"1.0": {}, "2.0": {}}
     split: {weights: {"1.0": 50, "2.0": 50}, experiment: trial}
+    shadow: {version: "2.0", percent: 100}
 """
 
 
@@ -99,6 +100,20 @@ def test_a_key_is_known_again_in_the_record(house: Serving, seven: bytes) -> Non
 
         assert wait_for(lambda: len(rows()) == 3, 30)
         assert len(set(rows())) == 1
+
+
+def test_answers_of_the_shadow_are_compared(house: Serving, seven: bytes) -> None:
+    """Of requests that 1.0 answered and 2.0 got a copy of, both handlers' answers are in the record."""
+    for number in range(10):
+        ask(house, f"copied{number}", seven)
+    with Traffic(state_of(house)) as traffic:
+        assert wait_for(lambda: traffic.agreements("digits"), 60)
+        found = traffic.agreements("digits")[0]
+    assert (found.live, found.shadow, found.kind, found.same_label) == ("1.0", "2.0", "predict", True)
+    assert found.distance is not None
+    assert 0 < found.distance < 0.1
+    assert found.live_seconds
+    assert found.shadow_seconds
 
 
 def test_a_recorder_that_dies_is_started_again_and_callers_notice_nothing(house: Serving, seven: bytes) -> None:
