@@ -35,10 +35,10 @@ test-served: setup-test  ## run the tests with a real TorchServe, and those of t
 cells: setup-test  ## build and serve every cell of the table in docs/tasks.md, half an hour; UPDATE=1 writes the table
 	$(BIN)/pytest tests/cells $(if $(UPDATE),--update)
 
-slow: setup-test  ## run what make test leaves out, half an hour: every source by every runtime, killed builds and recorders
 parity: setup-test setup-roads  ## run every road to production and compare it with the eager network, half an hour; UPDATE=1 writes docs/roads.md
 	$(BIN)/pytest tests/parity $(if $(UPDATE),--update)
-slow: setup-test  ## run what make test leaves out, half an hour: every source by every runtime, sixty killed builds
+
+slow: setup-test  ## run what make test leaves out, an hour: sources by every runtime, killed builds and recorders, many inputs
 	$(BIN)/pytest -m slow
 	SLOW=1 $(BIN)/pytest tests/build/test_sources.py tests/build/test_killed_builds.py tests/unit/test_recorder.py
 
