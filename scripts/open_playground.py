@@ -44,14 +44,14 @@ def _open(options: argparse.Namespace) -> int:
         raise MarinaError(f"{error.name} is not installed here: start the page with `make playground`") from error
     access = access_of(options)
     house = House(Management(options.management, access), Inference(options.ask, access), gateway_of(options).splits)
-    house.models()  # a server that does not answer is said here, not on the page
-    launch(house, _examples(), options.port)
+    models = house.models()  # a server that does not answer is said here, not on the page
+    launch(house, _examples(models), options.port)
     return 0
 
 
-def _examples() -> list[Path]:
-    """The pictures that specs have as samples."""
-    return sorted(path for path in paths.SPECS.glob("*/*") if path.suffix in PICTURES)
+def _examples(models: list[str]) -> list[Path]:
+    """The pictures that these models' specs have as samples."""
+    return [path for model in models for path in sorted((paths.SPECS / model).glob("*")) if path.suffix in PICTURES]
 
 
 if __name__ == "__main__":

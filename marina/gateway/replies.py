@@ -5,6 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any
 
+from marina.gateway.assignments import PREFIX
 from marina.gateway.messages import Message, headers
 
 RETRY_AFTER_SECONDS = 1
@@ -25,20 +26,24 @@ def local_replies(body_limit: int, seconds: float) -> Message:
     """Envoy's settings for its own answers."""
     overflow = {"response_flag_filter": {"flags": ["UO"]}}
     known = {code: (kind, text.format(limit=body_limit, seconds=seconds)) for code, (kind, text) in MESSAGES.items()}
-    mappers = [*_readiness(), _mapper(overflow, 429, *known[429])]
+    mappers = [*_answers(), _mapper(overflow, 429, *known[429])]
     mappers += [_mapper(_status(code), code, *said) for code, said in known.items()]
     return {"mappers": mappers, "body_format": _body("%RESPONSE_CODE%", "Error", "%LOCAL_REPLY_BODY%")}
 
 
-def _readiness() -> list[Message]:
-    """What is said at /ready and /healthz."""
-    at_ready = {"header_filter": {"header": {"name": ":path", "string_match": {"prefix": "/ready"}}}}
-    ready = {"and_filter": {"filters": [at_ready, _status(200)]}}
-    not_ready = {"and_filter": {"filters": [at_ready, _status(503)]}}
-    said = {"json_format": {"status": "ready"}}
-    alive = {"filter": _status(200), "body_format_override": {"json_format": {"status": "alive"}}}
-    refused = _mapper(not_ready, 503, "NotReady", "Workers are missing that must be READY; the Management API says whose.")
-    return [{"filter": ready, "body_format_override": said}, refused, alive]
+def _answers() -> list[Message]:
+    """What is said at /healthz, /ready and /assignments: no errors, or one of its own."""
+    ready, alive = {"json_format": {"status": "ready"}}, {"json_format": {"status": "alive"}}
+    as_it_is = {"text_format_source": {"inline_string": "%LOCAL_REPLY_BODY%"}, "content_type": "application/json"}
+    said = (("/ready", ready), ("/healthz", alive), (f"{PREFIX}/", as_it_is))
+    found: list[Message] = [{"filter": _at(path, 200), "body_format_override": body} for path, body in said]
+    text = "Workers are missing that must be READY; the Management API says whose."
+    return [*found, _mapper(_at("/ready", 503), 503, "NotReady", text)]
+
+
+def _at(path: str, code: int) -> Message:
+    beginning = {"header_filter": {"header": {"name": ":path", "string_match": {"prefix": path}}}}
+    return {"and_filter": {"filters": [beginning, _status(code)]}}
 
 
 def _mapper(matches: Message, code: int, kind: str, message: str) -> Message:
