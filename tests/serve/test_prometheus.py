@@ -42,7 +42,6 @@ models:
 CALLERS = 4
 QUERIES = [*of_dashboards(), *of_rules()]
 WITHOUT_DATA = {
-    "machine: Recorded requests: A": "no recorder runs here",
     "machine: GPU: A": "the machine has none",
     "machine: GPU: B": "the machine has none",
 }
@@ -117,13 +116,13 @@ def load(server: Serving, seven: bytes) -> Iterator[None]:
 
 
 def test_every_target_that_runs_is_scraped(watched: Watched) -> None:
-    """TorchServe, the gateway, the exporter, Prometheus itself."""
+    """TorchServe, the gateway, the exporter, the recorder, Prometheus itself."""
 
     def scraped() -> set[str]:
         targets = watched.prometheus.ask("targets")["activeTargets"]
         return {one["labels"]["job"] for one in targets if one["health"] == "up"}
 
-    assert eventually(lambda: scraped() == {"torchserve", "gateway", "exporter", "prometheus"})
+    assert eventually(lambda: scraped() == {"torchserve", "gateway", "exporter", "recorder", "prometheus"})
     assert "Hostname" not in watched.prometheus.ask("labels")
 
 
