@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Generator
 
 import pytest
 
 from marina.paths import Store
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell has it for what it starts in the background: scripts would
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # inherit that, and not hear Ctrl-C
 
 
 @pytest.fixture(scope="session")

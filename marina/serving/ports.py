@@ -12,7 +12,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from marina import paths
 from marina.errors import MarinaError, UsageError
 
-OF_OTHERS = ("RECORDER_PORT", "EXPORTER_PORT")  # processes beside the server, which may run before it
+OF_THE_GATEWAY = ("GATEWAY_PORT", "GATEWAY_INTERNAL_PORT", "RECORDER_PORT")
+OF_OTHERS = ("EXPORTER_PORT",)  # what runs on by itself
 
 
 class Ports(BaseSettings):
@@ -62,14 +63,15 @@ def read_ports(written: Mapping[str, int] | None = None) -> Ports:
     return ports
 
 
-def require_free(ports: Ports, address: str) -> None:
-    """See that nothing listens on any of the ports that a server takes; recorder and exporter outlive it.
+def require_free(ports: Ports, address: str, *, with_gateway: bool = True) -> None:
+    """See that nothing listens on any of the ports that a server takes, and its gateway and recorder where it has them.
 
     Raises:
         MarinaError: something does; the message says what, and how to move.
     """
+    of_others = OF_OTHERS if with_gateway else (*OF_OTHERS, *OF_THE_GATEWAY)
     for variable, port in ports.by_variable():
-        if variable not in OF_OTHERS and not _is_free(address, port):
+        if variable not in of_others and not _is_free(address, port):
             raise MarinaError(
                 f"port {port} is taken{holder_of(port)}: stop that, or move with {variable}=<port> in the environment or in .env"
             )

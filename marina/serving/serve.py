@@ -128,7 +128,7 @@ def serve(plan: Plan) -> int:
     properties = _checked_properties(plan)
     if plan.gateway:
         require_behind(plan.settings, plan.gateway.settings)
-    require_free(plan.ports, plan.host)
+    require_free(plan.ports, plan.host, with_gateway=plan.recorder is not None)
     entries = _built(plan)
     with (
         _stop_signals() as stopping,

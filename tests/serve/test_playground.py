@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import requests
 from browser import browser, text_of
+from PIL import Image
 from selenium.webdriver import Chrome, Keys
 from selenium.webdriver.common.by import By
 from servers import SAMPLE, Serving, eventually
@@ -86,12 +87,12 @@ def test_the_arm_is_the_gateway_s(page: Chrome, server: Serving) -> None:
         assert eventually(lambda found=f"{caller} gets {assigned}.": found in text_of(page)), text_of(page)  # type: ignore[misc]
 
 
-def test_what_is_no_image_is_refused_on_the_page(page: Chrome, tmp_path: Path) -> None:
-    """The handler's own sentence, in each arm's column; nothing of the page breaks."""
-    (tmp_path / "torn.png").write_bytes(SAMPLE.read_bytes()[:60])
-    page.find_element(By.CSS_SELECTOR, "#input button[aria-label=Clear]").click()
+def test_what_a_handler_refuses_is_said_on_the_page(page: Chrome, address: str, tmp_path: Path) -> None:
+    """The handler's own sentence, in each arm's column: it takes no TIFF."""
+    Image.open(SAMPLE).save(tmp_path / "seven.tiff")
+    page.get(address)
     assert eventually(lambda: bool(page.find_elements(By.CSS_SELECTOR, "input[type=file]")))
-    page.find_element(By.CSS_SELECTOR, "input[type=file]").send_keys(str(tmp_path / "torn.png"))
+    page.find_element(By.CSS_SELECTOR, "input[type=file]").send_keys(str(tmp_path / "seven.tiff"))
     assert eventually(lambda: text_of(page).count("422: Not an image") == 2), text_of(page)
 
 

@@ -23,9 +23,9 @@ from servers import READY, SAMPLE, Serving, eventually, serving
 from marina import paths
 from marina.paths import Store
 from marina.serving.free_ports import free_ports
-from marina.serving.ports import Ports
+from marina.serving.ports import OF_OTHERS, Ports
 
-VARIABLES = [name.upper() for name in Ports.model_fields]
+VARIABLES = [variable for variable, _ in Ports().by_variable() if variable not in OF_OTHERS]
 
 
 @pytest.mark.parametrize("variable", VARIABLES)

@@ -60,11 +60,16 @@ def test_a_taken_port_says_by_whom_and_how_to_move() -> None:
             require_free(ports, "127.0.0.1")
 
 
-def test_what_runs_beside_a_server_does_not_keep_it_from_starting() -> None:
-    """The exporter and the recorder outlive a server: their ports may be taken."""
-    with socket.create_server(("127.0.0.1", 0)) as exporter, socket.create_server(("127.0.0.1", 0)) as recorder:
-        taken = {"exporter_port": exporter.getsockname()[1], "recorder_port": recorder.getsockname()[1]}
-        require_free(free_ports().model_copy(update=taken), "127.0.0.1")
+def test_what_a_server_does_not_take_does_not_keep_it_from_starting() -> None:
+    """The exporter outlives a server; without a gateway its ports, and the recorder's, are others' to have."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        require_free(free_ports().model_copy(update={"exporter_port": port}), "127.0.0.1")
+        for name in ("gateway_port", "gateway_internal_port", "recorder_port"):
+            ports = free_ports().model_copy(update={name: port})
+            require_free(ports, "127.0.0.1", with_gateway=False)
+            with pytest.raises(MarinaError, match=f"or move with {name.upper()}="):
+                require_free(ports, "127.0.0.1")
 
 
 def test_effective_properties_replace_addresses_and_paths_alone(tmp_path: Path) -> None:
