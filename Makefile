@@ -26,11 +26,12 @@ build: setup  ## build the archives that config/deployment.yaml names
 
 test: lint test-built test-served  ## run all tests that this machine can; make -j2 test runs both halves at once
 
+# Without MAKEFLAGS, since tests call make themselves.
 test-built: setup-test  ## run the tests of handlers, archives and scripts
-	$(BIN)/pytest tests/unit tests/build
+	MAKEFLAGS= $(BIN)/pytest tests/unit tests/build
 
 test-served: setup-test  ## run the tests with a real TorchServe, and those of the compose stack
-	$(BIN)/pytest tests/serve tests/stack
+	MAKEFLAGS= $(BIN)/pytest tests/serve tests/stack
 
 cells: setup-test  ## build and serve every cell of the table in docs/tasks.md, half an hour; UPDATE=1 writes the table
 	$(BIN)/pytest tests/cells $(if $(UPDATE),--update)
