@@ -18,7 +18,16 @@ Document = TypeVar("Document", bound=BaseModel)
 
 
 def remember(path: Path, document: BaseModel) -> None:
-    """Replace a file in one step, so that whoever is killed leaves the old one or the new one.
+    """Replace a file by a document.
+
+    Raises:
+        MarinaError: it cannot be written.
+    """
+    replace_whole(path, document.model_dump_json(indent=2) + "\n")
+
+
+def replace_whole(path: Path, text: str) -> None:
+    """Replace a file in one step, for its owner alone, so that whoever is killed leaves the old one or the new one.
 
     Raises:
         MarinaError: it cannot be written.
@@ -28,7 +37,7 @@ def remember(path: Path, document: BaseModel) -> None:
         with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False, encoding="utf-8") as file:
             partial = Path(file.name)
             try:
-                file.write(document.model_dump_json(indent=2) + "\n")
+                file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
                 partial.replace(path)

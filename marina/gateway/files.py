@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from filelock import FileLock
 
 from marina.errors import MarinaError
 from marina.gateway.messages import FOLDER, Message
+from marina.remembering import replace_whole
 
 
 class Files:
@@ -39,7 +39,7 @@ class Files:
     def discover(self, kind: str, messages: Iterable[Message]) -> str:
         """Replace what Envoy has of a kind; returns the version by which it can be read back."""
         version = uuid.uuid4().hex
-        write_whole(self.discovered(kind), {"version_info": version, "resources": list(messages)})
+        write_json(self.discovered(kind), {"version_info": version, "resources": list(messages)})
         return version
 
     def resources(self, kind: str) -> list[Message]:
@@ -61,20 +61,10 @@ def locked(files: Files) -> Iterator[None]:
         raise MarinaError(f"{error.filename}: cannot be written: {error.strerror}") from error
 
 
-def write_whole(path: Path, content: Any) -> None:
-    """Write JSON, for its owner alone, under its name only when it is all there.
+def write_json(path: Path, content: Any) -> None:
+    """Replace a file of Envoy's.
 
     Raises:
         MarinaError: it cannot be written; what was there is left.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-            json.dump(content, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise MarinaError(f"{path}: cannot be written: {error.strerror}") from error
+    replace_whole(path, json.dumps(content, indent=1))

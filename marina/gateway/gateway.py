@@ -16,7 +16,7 @@ from marina.errors import MarinaError
 from marina.gateway.arms import Arm, all_arms
 from marina.gateway.bootstrap import bootstrap
 from marina.gateway.clusters import clusters, stat_name
-from marina.gateway.files import Files, locked, write_whole
+from marina.gateway.files import Files, locked, write_json
 from marina.gateway.keys import Key, key_filter
 from marina.gateway.listeners import listeners
 from marina.gateway.messages import Message, typed
@@ -115,7 +115,7 @@ class Gateway:
             MarinaError: the folder cannot be written.
         """
         with locked(self._files):
-            write_whole(self._files.bootstrap, bootstrap())
+            write_json(self._files.bootstrap, bootstrap())
             if keys:
                 self._files.discover("keys", [key_filter(list(keys))])
             if settings.tls:
@@ -302,7 +302,7 @@ class Gateway:
             "asks_for_keys": applied.asks_for_keys,
             "versions": versions,
         }
-        write_whole(self._files.applied, content)
+        write_json(self._files.applied, content)
 
 
 def _both(old: Message, new: Message) -> Message:
