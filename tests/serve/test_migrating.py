@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -56,6 +57,14 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "shades" / "light.png").write_bytes(plain("L", (9, 9), 255))
     torch.save({"scale.weight": torch.ones(1, 1), "scale.bias": torch.zeros(1)}, folder / "shades.pth")
     return folder
+
+
+@pytest.fixture(scope="module")
+def store(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A store of the page's own: what it adopts and builds is no business of other tests."""
+    own = Store(tmp_path_factory.mktemp("migrating") / "store")
+    shutil.copytree(store.folder, own.folder)
+    return own
 
 
 @pytest.fixture(scope="module")
