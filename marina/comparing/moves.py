@@ -75,11 +75,10 @@ def pick_up(controls: Controls, model: str) -> Rollout:
     """
     record = controls.record(model)
     with record.changing() as now:
-        if now is None or not now.is_open:
-            raise MarinaError(f"{model}: no rollout is open")
-        running = now if now.status == "rolling back" else now.model_copy(update={"status": "running", "reason": ""})
+        left = _open(now, model)
+        running = left if left.status == "rolling back" else left.model_copy(update={"status": "running", "reason": ""})
         record.write(running)
-        record.note(running, "picked up", str(now))
+        record.note(running, "picked up", str(left))
     return running
 
 
@@ -91,9 +90,7 @@ def halt(controls: Controls, model: str, reason: str) -> Rollout:
     """
     record = controls.record(model)
     with record.changing() as now:
-        if now is None or not now.is_open:
-            raise MarinaError(f"{model}: no rollout is open")
-        halted = now.model_copy(update={"status": "paused", "reason": reason})
+        halted = _open(now, model).model_copy(update={"status": "paused", "reason": reason})
         record.write(halted)
         record.note(halted, "paused", reason)
     return halted
@@ -136,6 +133,13 @@ def roll_back(controls: Controls, model: str, reason: str) -> Rollout:
         record.note(back, "rolled back", back.reason)
     tell_traffic(controls.state, model, back.before, "rollback", f"{back.candidate} rolled back: {back.reason}")
     return back
+
+
+def _open(now: Rollout | None, model: str) -> Rollout:
+    """The rollout that is open; raises where none is."""
+    if now is None or not now.is_open:
+        raise MarinaError(f"{model}: no rollout is open")
+    return now
 
 
 def _still(now: Rollout | None, rollout: Rollout) -> Rollout:

@@ -16,6 +16,7 @@ import requests
 from marina import paths
 from marina.errors import MarinaError
 from marina.paths import State
+from marina.serving.children import end, last_lines
 from marina.serving.deployment import Deployment
 from marina.serving.polling import wait_for
 
@@ -96,15 +97,9 @@ class ServedRecorder:
 
     def stop(self) -> None:
         """Ask it to read what is left and to end."""
-        if self._process is None:
-            return
-        self._process.terminate()
-        try:
-            self._process.wait(GRACE_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._process = None
+        if self._process is not None:
+            end(self._process, GRACE_SECONDS)
+            self._process = None
 
     def _run(self) -> None:
         own = ["--state", str(self._plan.state.folder), "--port", str(self._plan.port), "--gateway", self._plan.gateway]
@@ -119,9 +114,7 @@ class ServedRecorder:
             )
 
     def _log_tail(self) -> list[str]:
-        with contextlib.suppress(OSError):
-            return (self._plan.logs / LOG).read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:]
-        return []
+        return last_lines(self._plan.logs / LOG, LOG_LINES)
 
 
 @contextmanager

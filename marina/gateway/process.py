@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import subprocess
@@ -15,6 +14,7 @@ from marina.gateway.clusters import ADMIN_SOCKET
 from marina.gateway.files import Files
 from marina.gateway.listeners import ACCESS_LOG
 from marina.paths import State
+from marina.serving.children import end, last_lines
 
 GRACE_SECONDS = 10
 LOG_LINES = 15
@@ -64,21 +64,13 @@ class Envoy:
 
     def log_tail(self, lines: int = LOG_LINES) -> list[str]:
         """The last lines that Envoy wrote."""
-        with contextlib.suppress(OSError):
-            return (self._folder / LOG).read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]
-        return []
+        return last_lines(self._folder / LOG, lines)
 
     def stop(self) -> None:
         """Ask Envoy to end, and end it where it does not."""
-        if self._process is None:
-            return
-        self._process.terminate()
-        try:
-            self._process.wait(GRACE_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._process = None
+        if self._process is not None:
+            end(self._process, GRACE_SECONDS)
+            self._process = None
 
     def _prepare(self) -> None:
         """The folder of the access log is its owner's alone: keys are in it."""
