@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup setup-test setup-playground setup-roads build serve playground test test-built test-served cells parity slow dashboards formats study schema lint lock clean
+.PHONY: help setup setup-test setup-playground setup-roads build serve playground test test-built test-served no-tested-store cells parity slow dashboards formats study schema lint lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-13s %s\n", $$1, $$2}'
@@ -26,12 +26,17 @@ build: setup  ## build the archives that config/deployment.yaml names
 
 test: lint test-built test-served  ## run all tests that this machine can; make -j2 test runs both halves at once
 
-# Without MAKEFLAGS, since tests call make themselves.
-test-built: setup-test  ## run the tests of handlers, archives and scripts
+# Both build the shipped specs in one store. Without MAKEFLAGS, since tests call make themselves.
+test-built test-served: export TESTED_STORE := $(CURDIR)/.pytest_cache/store
+
+test-built: setup-test no-tested-store  ## run the tests of handlers, archives and scripts
 	MAKEFLAGS= $(BIN)/pytest tests/unit tests/build
 
-test-served: setup-test  ## run the tests with a real TorchServe, and those of the compose stack
+test-served: setup-test no-tested-store  ## run the tests with a real TorchServe, and those of the compose stack
 	MAKEFLAGS= $(BIN)/pytest tests/serve tests/stack
+
+no-tested-store:
+	@rm -rf .pytest_cache/store
 
 cells: setup-test  ## build and serve every cell of the table in docs/tasks.md, half an hour; UPDATE=1 writes the table
 	$(BIN)/pytest tests/cells $(if $(UPDATE),--update)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 
@@ -16,8 +17,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell has it for w
 
 @pytest.fixture(scope="session")
 def specs_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """One store for the specs of this repository as they are shipped, so that a run of the tests trains each of them once."""
-    return Store(tmp_path_factory.mktemp("specs"))
+    """One store for the specs of this repository as they are shipped, so that a run of the tests trains each of them once.
+
+    Both halves of ``make test`` build in the same one, whichever comes first.
+    """
+    return Store(Path(os.environ["TESTED_STORE"]) if "TESTED_STORE" in os.environ else tmp_path_factory.mktemp("specs"))
 
 
 @pytest.hookimpl(wrapper=True)
