@@ -44,9 +44,9 @@ cells: setup-test  ## build and serve every cell of the table in docs/tasks.md, 
 parity: setup-test setup-roads  ## run every road to production and compare it with the eager network, half an hour; UPDATE=1 writes docs/roads.md
 	$(BIN)/pytest tests/parity $(if $(UPDATE),--update)
 
-slow: setup-test  ## run what make test leaves out, an hour: sources by every runtime, killed builds and recorders, many inputs
+slow: setup-test  ## run what make test leaves out, an hour: sources by every runtime, killed builds and recorders, many inputs and mixtures
 	$(BIN)/pytest -m slow
-	SLOW=1 $(BIN)/pytest tests/build/test_sources.py tests/build/test_killed_builds.py tests/unit/test_recorder.py
+	SLOW=1 $(BIN)/pytest tests/build/test_sources.py tests/build/test_killed_builds.py tests/unit/test_recorder.py tests/serve/test_mixtures.py
 
 lint: setup-test  ## check style and types
 	$(BIN)/ruff check .
