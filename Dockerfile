@@ -28,4 +28,4 @@ RUN pip install --no-deps --no-build-isolation --editable . \
     && install --directory --owner marina --mode 700 /store /state /state/gateway /state/traffic /state/rollouts
 
 USER marina
-CMD ["python", "scripts/serve_models.py"]
+CMD ["python", "scripts/serve_models.py", "--restarts", "0"]

@@ -41,6 +41,13 @@ def parser() -> argparse.ArgumentParser:
     )
     options.add_argument("--state", type=Path, default=State().folder, help="folder of what is remembered (%(default)s)")
     options.add_argument("--gateway", type=Path, default=paths.GATEWAY_CONFIG, help="the gateway's settings (%(default)s)")
+    options.add_argument(
+        "--restarts",
+        type=_count,
+        default=3,
+        metavar="N",
+        help="of a TorchServe that ends by itself, within five minutes; 0: end with it, as containers do (%(default)s)",
+    )
     which = options.add_mutually_exclusive_group()
     which.add_argument("--no-gateway", action="store_true", help="leave the gateway out: callers ask TorchServe itself")
     which.add_argument(
@@ -58,12 +65,20 @@ def main(argv: list[str] | None = None) -> int:
     return run(lambda: serve(_plan(parser().parse_args(argv))))
 
 
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"required a number of 0 or more, found {text!r}")
+    return int(text)
+
+
 def _plan(options: argparse.Namespace) -> Plan:
     deployment = read_deployment(options.deployment)
     settings = read_settings(options.config, os.environ)
     ports = read_ports(ports_in(settings))
     logs, state = options.logs.resolve(), State(options.state.resolve())
-    plan = Plan(deployment, Store(options.store.resolve()), ports, options.address, logs, settings, state)
+    plan = Plan(
+        deployment, Store(options.store.resolve()), ports, options.address, logs, settings, state, restarts=options.restarts
+    )
     return plan if options.no_gateway else replace(plan, gateway=_gateway(options, plan))
 
 

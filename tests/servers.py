@@ -55,6 +55,10 @@ class Serving:
         """POST bytes to its Inference API."""
         return requests.post(self.url(path), data=content, headers=headers, timeout=60)
 
+    def ask_gateway(self, path: str, content: bytes, **headers: str) -> requests.Response:
+        """POST bytes to the gateway in front of it."""
+        return requests.post(self.url(path, "gateway"), data=content, headers=headers, timeout=60)
+
     def wait_for_output(self, text: str, seconds: float = START_SECONDS) -> None:
         """Wait until it has printed a text; show what it did print where it does not."""
         found = wait_for(lambda: re.search(text, self.output) or self.process.poll() is not None, seconds)
@@ -76,6 +80,10 @@ class Serving:
     def left_running(self) -> list[psutil.Process]:
         """Processes of its family that outlived it."""
         return [process for process in self.family.values() if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+
+    def java(self) -> psutil.Process:
+        """TorchServe's own process, before its workers."""
+        return next(one for one in self.remember_family() if one.is_running() and one.name() == "java")
 
     def workers(self) -> list[psutil.Process]:
         """Its worker processes."""

@@ -39,6 +39,7 @@ class TorchServe:
         self.logs = logs
         self._folder = _short_folder()
         self._process: subprocess.Popen[bytes] | None = None
+        self._is_again = False
 
     def __enter__(self) -> TorchServe:
         """Start the server; it does not answer yet.
@@ -64,6 +65,12 @@ class TorchServe:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Stop the server and remove its temporary folder."""
         self.stop()
+
+    def start_again(self) -> None:
+        """Start it anew where it has ended, with nothing of what it had registered; its log goes on. Raises as entering does."""
+        self.stop()
+        self._folder, self._is_again = _short_folder(), True
+        self.__enter__()
 
     @property
     def keys(self) -> Path:
@@ -98,7 +105,7 @@ class TorchServe:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _start(self, config: Path) -> None:
-        with (self.logs / "torchserve.log").open("wb") as log:
+        with (self.logs / "torchserve.log").open("ab" if self._is_again else "wb") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "ts.model_server", "--foreground", "--ncs", "--ts-config", str(config)],
                 cwd=self._folder,

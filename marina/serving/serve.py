@@ -37,6 +37,7 @@ from marina.serving.ports import Ports, require_free
 from marina.serving.process import TorchServe
 from marina.serving.properties import effective_properties
 from marina.serving.service import Server
+from marina.serving.starting_again import StartsAgain
 from marina.serving.watch import Watch
 from marina.store.build import ensure, entry_without_spec
 from marina.store.index import Entry, verified_archive
@@ -57,7 +58,11 @@ class Stopped(Exception):
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be served, and where."""
+    """What is to be served, and where.
+
+    Attributes:
+        restarts: of a TorchServe that ends by itself, within five minutes.
+    """
 
     deployment: Deployment
     store: Store
@@ -67,6 +72,7 @@ class Plan:
     settings: Settings
     state: State
     gateway: GatewayPlan | None = None
+    restarts: int = 0
 
     @property
     def folder(self) -> Path:
@@ -140,15 +146,14 @@ def serve(plan: Plan) -> int:
             live = _as_live(plan)
             if gateway:
                 gateway.prepare(live)
-            server = _start(plan, torchserve, stopping)
-            _bring_all_into_service(plan, server, torchserve, stopping)
+            server = _in_service(plan, torchserve, stopping)
             if gateway:
                 tell_split(plan.state, live)
                 if recorder:
                     recorder.start(lambda: _check(torchserve, stopping))
                 gateway.start(lambda: _check(torchserve, stopping))
             _show(plan, entries, torchserve)
-            _watch(server.management, torchserve, [one for one in (gateway, recorder) if one], stopping)
+            _watch(plan, server, torchserve, [one for one in (gateway, recorder) if one], stopping)
         except Stopped:
             step("stopping")
         except MarinaError as error:
@@ -199,6 +204,13 @@ def _require_reachable(plan: Plan) -> None:
             raise MarinaError(f"{plan.settings.file}: {key}: {name} is not there: scripts/make_certificate.py makes one")
 
 
+def _in_service(plan: Plan, torchserve: TorchServe, stopping: threading.Event) -> Server:
+    """The server, with all of the deployment READY."""
+    server = _start(plan, torchserve, stopping)
+    _bring_all_into_service(plan, server, torchserve, stopping)
+    return server
+
+
 def _start(plan: Plan, torchserve: TorchServe, stopping: threading.Event) -> Server:
     access = Access(plan.url("management"), keys=torchserve.keys, pinned=plan.certificate)
     management = Management(access.management, access)
@@ -233,15 +245,39 @@ def _as_live(plan: Plan) -> Deployment:
 
 
 def _watch(
-    management: Management, torchserve: TorchServe, beside: Sequence[ServedGateway | ServedRecorder], stopping: threading.Event
+    plan: Plan,
+    server: Server,
+    torchserve: TorchServe,
+    beside: Sequence[ServedGateway | ServedRecorder],
+    stopping: threading.Event,
 ) -> None:
-    watch = Watch(management)
+    watch, starts = Watch(server.management), StartsAgain(plan.restarts)
     watch.look()
     while not stopping.wait(LOOK_SECONDS):
-        _check(torchserve, stopping)
+        if not torchserve.is_running:
+            watch = Watch(_in_service_again(plan, torchserve, starts, stopping).management)
         for change in [*watch.look(), *(change for one in beside for change in one.look())]:
-            step(f"{time.strftime('%H:%M:%S')}  {change}")
+            _tell(change)
     raise Stopped
+
+
+def _in_service_again(plan: Plan, torchserve: TorchServe, starts: StartsAgain, stopping: threading.Event) -> Server:
+    """The server, started again as often as it may be; the gateway answers for it meanwhile."""
+    why = "TorchServe has ended"
+    while True:
+        if stopping.wait(starts.take()):
+            raise Stopped
+        _tell(f"{why}: it is started again")
+        try:
+            torchserve.start_again()
+            return _in_service(plan, torchserve, stopping)
+        except MarinaError as error:
+            why = str(error)
+            torchserve.stop()
+
+
+def _tell(change: str) -> None:
+    step(f"{time.strftime('%H:%M:%S')}  {change}")
 
 
 def _check(torchserve: TorchServe, stopping: threading.Event) -> None:

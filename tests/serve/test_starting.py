@@ -18,7 +18,7 @@ import requests
 from models import write_model
 from pictures import plain
 from scripts_of_ours import run_script
-from servers import READY, SAMPLE, Serving, eventually, serving
+from servers import READY, SAMPLE, START_SECONDS, Serving, eventually, serving
 
 from marina import paths
 from marina.paths import Store
@@ -83,13 +83,19 @@ def test_a_lost_worker_comes_back_and_is_reported(store: Store, own_folder: Path
             assert started.ask(f"/predictions/digits/{version}", SAMPLE.read_bytes()).status_code == 200
 
 
-def test_a_server_that_dies_is_reported(store: Store, own_folder: Path) -> None:
-    """When Java is gone, so are we, with its last lines and an exit code; no worker stays behind."""
-    with serving(free_ports(), store, own_folder) as started:
+def test_a_server_that_dies_is_started_again(store: Store, own_folder: Path, seven: bytes) -> None:
+    """Callers are told 503 by the gateway; then every version is back by itself; too often is the end, and said."""
+    with serving(free_ports(), store, own_folder, "--restarts", "1") as started:
         started.wait_for_output(READY)
-        next(one for one in started.remember_family() if one.name() == "java").kill()
+        started.java().kill()
+        assert eventually(lambda: started.ask_gateway("/predictions/digits", seven).status_code == 503)
+        started.wait_for_output("TorchServe has ended: it is started again")
+        both = ("/predictions/digits/1.0", "/predictions/digits/2.0")
+        assert eventually(lambda: all(started.ask_gateway(path, seven).status_code == 200 for path in both), START_SECONDS)
+        assert started.ask_gateway("/predictions/digits", seven).json()[0]["label"] == "7"
+        started.java().kill()
         assert started.process.wait(30) == 1
-    assert "error: TorchServe has ended" in started.output
+    assert "error: TorchServe has ended; restarts within 5 minutes that did not help: 1" in started.output
     assert eventually(lambda: started.left_running() == [])
 
 
