@@ -1,0 +1,177 @@
+"""The load generator's own process: Locust's users, each of which sends one request at a time.
+
+Locust keeps the users; they send by geventhttpclient, which is what its FastHttpUser sends by, without the session and the
+statistics that FastHttpUser puts around it: these cost as much again as the request, and round latencies.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("GEVENT_BACKEND", "select")  # epoll's timers are a millisecond coarse, by which requests would be late
+
+import itertools
+import logging
+import ssl
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import gevent
+import numpy as np
+from gevent.event import Event
+from gevent.queue import SimpleQueue
+from geventhttpclient import HTTPClient
+from geventhttpclient.response import HTTPConnectionClosed, HTTPParseError
+from locust import User, task
+from locust.env import Environment
+from locust.exception import StopUser
+
+from marina.measuring.order import Answers, Order, read_order, write_answers
+
+REPLY_SECONDS = 150.0
+CONNECT_SECONDS = 10.0
+EXAMPLE_BYTES = 300
+OK = 200
+NO_REPLY = (OSError, HTTPConnectionClosed, HTTPParseError)
+Asked = tuple[str, bytes, dict[str, str]]
+Due = tuple[float, Asked]
+
+
+class Caller(User):
+    """Sends what is due, one after the other."""
+
+    load: Run
+
+    @task
+    def ask(self) -> None:
+        """Send the next request, and note what came of it."""
+        due = self.load.next()
+        if due is None:
+            raise StopUser
+        self.load.send(*due)
+
+
+class Run:
+    """One load: what is due, and what came of it."""
+
+    def __init__(self, order: Order, requests: list[Asked]) -> None:
+        self.order = order
+        self._requests = itertools.cycle(requests)
+        self._queue: SimpleQueue[Due | None] = SimpleQueue()
+        self._client = _client(order)
+        self._answered: list[tuple[float, float, float, int]] = []
+        self._cut: list[float] = []
+        self._cut_in_a_row = 0
+        self._examples: dict[str, str] = {}
+        self._lost: str | None = None
+        self._over = Event()
+        self._clock = (0.0, 0.0)
+        self._begin = self._end = 0.0
+
+    def run(self) -> Answers:
+        """Send all of it, and wait for the last answer."""
+        Caller.load = self
+        environment = Environment(user_classes=[Caller], stop_timeout=REPLY_SECONDS)
+        runner = environment.create_local_runner()
+        self._begin = time.perf_counter() + self.order.warm_up_seconds
+        self._end = self._begin + self.order.seconds
+        runner.start(self.order.connections, spawn_rate=self.order.connections)
+        used = gevent.spawn(self._measure_processor)
+        if self.order.rate is not None:
+            self._put_when_due(self.order.rate)
+        self._wait_until(self._end)
+        unsent = self._take_back()
+        runner.stop()
+        used.join()
+        return self._answers(unsent)
+
+    def next(self) -> Due | None:
+        """When a request is due, and which; waits for it in an open loop. None at the end."""
+        if self.order.rate is not None:
+            waited: Due | None = self._queue.get()
+            return waited
+        now = time.perf_counter()
+        return None if now >= self._end or self._lost else (now, next(self._requests))
+
+    def send(self, due: float, asked: Asked) -> None:
+        """Send a request and note what came of it."""
+        path, body, headers = asked
+        sent = time.perf_counter()
+        try:
+            reply = self._client.post(path, body=body, headers=headers)
+            content = reply.read()
+        except NO_REPLY as error:
+            self._note_cut(due, error)
+            return
+        self._answered.append((due, sent, time.perf_counter(), reply.status_code))
+        self._cut_in_a_row = 0
+        if reply.status_code != OK:
+            self._examples.setdefault(str(reply.status_code), content[:EXAMPLE_BYTES].decode(errors="replace"))
+
+    def _note_cut(self, due: float, error: Exception) -> None:
+        self._cut.append(due)
+        self._cut_in_a_row += 1
+        self._examples.setdefault("cut", f"{type(error).__name__}: {error}")
+        if self._cut_in_a_row >= max(10, 2 * self.order.connections):
+            self._lost = f"{type(error).__name__}: {error}"
+            self._over.set()
+
+    def _put_when_due(self, rate: float) -> None:
+        first = time.perf_counter()
+        for number in itertools.count():
+            due = first + number / rate
+            if due >= self._end or self._lost:
+                return
+            self._wait_until(due)
+            self._queue.put((due, next(self._requests)))
+
+    def _wait_until(self, moment: float) -> None:
+        self._over.wait(max(moment - time.perf_counter(), 0.0))
+
+    def _take_back(self) -> int:
+        """What is still waiting for a connection, of what was due while measuring; callers end."""
+        waiting = [self._queue.get() for _ in range(self._queue.qsize())]
+        for _ in range(self.order.connections):
+            self._queue.put(None)
+        return sum(one is not None and one[0] >= self._begin for one in waiting)
+
+    def _measure_processor(self) -> None:
+        self._wait_until(self._begin)
+        before = time.process_time()
+        self._wait_until(self._end)
+        self._clock = (before, time.process_time())
+
+    def _answers(self, unsent: int) -> Answers:
+        columns = np.array(self._answered, dtype=np.float64).reshape(-1, 4).T
+        due, sent, ended = columns[:3] - self._begin
+        cut = np.array(self._cut, dtype=np.float64) - self._begin
+        used = self._clock[1] - self._clock[0]
+        return Answers(due, sent, ended, columns[3].astype(np.int64), cut, unsent, self._examples, used, self._lost)
+
+
+def _client(order: Order) -> HTTPClient:
+    """One pool of connections, of which the last that was used is used again first."""
+    return HTTPClient.from_url(
+        order.base_url,
+        concurrency=order.connections,
+        connection_timeout=CONNECT_SECONDS,
+        network_timeout=REPLY_SECONDS,
+        ssl_context_factory=_trusting(order.cacert) if order.base_url.startswith("https:") else None,
+    )
+
+
+def _trusting(cacert: Path | None) -> Callable[[], ssl.SSLContext]:
+    return lambda: ssl.create_default_context(cafile=str(cacert) if cacert else None)
+
+
+def main() -> None:
+    """Read the order of a folder, and write what came of it there."""
+    logging.disable(logging.WARNING)
+    folder = Path(sys.argv[1])
+    write_answers(folder, Run(*read_order(folder)).run())
+
+
+if __name__ == "__main__":
+    main()
