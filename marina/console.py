@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from rich.console import Console
 
@@ -20,11 +20,12 @@ _listeners: list[Callable[[str], None]] = []
 
 
 def step(text: str) -> None:
-    """Say on stderr what is being done, or to who listens in its place."""
+    """Say on stderr what is being done, or to who listens in its place; what cannot be said, on a full disk, holds nothing up."""
     if _listeners:
         _listeners[-1](text)
     else:
-        err.print(text, markup=False)
+        with suppress(OSError):
+            err.print(text, markup=False)
 
 
 @contextmanager

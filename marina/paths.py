@@ -69,6 +69,11 @@ class State:
         return self.folder / "traffic"
 
     @property
+    def payloads(self) -> Path:
+        """Requests of callers that were kept whole, a folder for each model; where that was asked for."""
+        return self.traffic / "payloads"
+
+    @property
     def rollouts(self) -> Path:
         """A record of each rollout."""
         return self.folder / "rollouts"

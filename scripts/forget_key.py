@@ -7,6 +7,7 @@ import sys
 
 from marina.comparing.hashed_keys import read_salt
 from marina.comparing.keeping import forget, rows_of
+from marina.comparing.kept_payloads import KeptPayloads
 from marina.comparing.traffic_options import add_record, record_of
 from marina.console import out, run
 from marina.errors import UsageError
@@ -37,8 +38,10 @@ def _forget(options: argparse.Namespace) -> int:
     if not key:
         raise UsageError("a key is required, found none")
     hashed = read_salt(State(options.state)).of(key)
+    payloads = KeptPayloads(State(options.state))
     with record_of(options) as traffic:
         counts = rows_of(traffic, hashed) if options.dry_run else forget(traffic, hashed)
+    counts["payloads"] = len(payloads.of_key(hashed)) if options.dry_run else payloads.forget(hashed)
     if options.json:
         out.print_json(data=counts)
     else:

@@ -10,6 +10,7 @@ from marina import paths
 from marina.comparing.beginning import Wish, begin
 from marina.comparing.carrying import carry_on
 from marina.comparing.guardrails import Bounds
+from marina.comparing.kept_payloads import KeptPayloads
 from marina.comparing.moves import Controls, Ended, halt, pick_up, roll_back
 from marina.comparing.replay import recorded, replay
 from marina.comparing.rollout import Record, Rollout
@@ -68,7 +69,9 @@ def _add_course(options: argparse.ArgumentParser) -> None:
     options.add_argument(
         "--min-requests", type=_positive, default=100, metavar="N", help="that the version must have had in a step (%(default)s)"
     )
-    options.add_argument("--replay", metavar="FOLDER", help="of recorded requests to ask first (the samples of both versions)")
+    options.add_argument(
+        "--replay", metavar="FOLDER", help="of requests to ask first (those kept of callers, else the samples of both versions)"
+    )
 
 
 def _add_bounds(options: argparse.ArgumentParser) -> None:
@@ -195,7 +198,10 @@ def _replayed(server: Server, deployment: Deployment, rollout: Rollout, options:
     """Ask what was recorded; returns why the version should not be given callers, or None."""
     built_as = deployment.models[rollout.model].of or rollout.model
     arms = (rollout.candidate, rollout.current)
-    payloads = recorded(options.replay, server, [(built_as, version) for version in arms])
+    kept = KeptPayloads(State(options.state.resolve())).read(rollout.model) if options.replay is None else []
+    payloads = kept or recorded(options.replay, server, [(built_as, version) for version in arms])
+    source = options.replay or ("what was kept of callers" if kept else "the samples of both archives")
+    step(f"{rollout.model}: both versions are asked first: {source}")
     found = replay(server.inference, rollout.model, arms, payloads)
     step(f"{rollout.model}: {found}")
     return found.trouble(options.min_agreement / 100, rollout.bounds.p99_ratio)

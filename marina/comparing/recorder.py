@@ -12,6 +12,7 @@ from marina.comparing.access_line import AccessLine, access_line
 from marina.comparing.agreeing import Summary, add_summaries, join_summaries
 from marina.comparing.hashed_keys import HashedKeys
 from marina.comparing.keeping import expire
+from marina.comparing.kept_payloads import KeptPayloads
 from marina.comparing.log_reading import bytes_after, object_of, read_piece, source_of
 from marina.comparing.recorder_metrics import RecorderMetrics
 from marina.comparing.rotation import Rotation
@@ -55,6 +56,7 @@ class Recorder:
         """
         traffic.require_salt(keys.proof)
         self.traffic, self.keys, self.keeping = traffic, keys, keeping
+        self.payloads = KeptPayloads(state)
         self.metrics = RecorderMetrics()
         self._log = state.traffic / "access.log"
         self._summaries = state.traffic / "summaries"
@@ -75,6 +77,7 @@ class Recorder:
             self._read_summaries(path)
         self.metrics.agreements.inc(join_summaries(self.traffic))
         self._expire()
+        self.payloads.tidy(time.time())
         self.metrics.unread.set(sum(self._unread(path) for path in (self._rotation.aside, self._log, *self._summary_logs())))
         self.metrics.read_at.set_to_current_time()
 

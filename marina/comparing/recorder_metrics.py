@@ -24,6 +24,14 @@ class RecorderMetrics:
         )
         for result in ("written", "older", "refused"):
             self.outcomes.labels(result)
+        self.payloads = Counter(
+            "marina_recorder_payloads",
+            "Requests that came to be kept, by what became of them.",
+            ["result"],
+            registry=self._registry,
+        )
+        for result in ("kept", "too large", "lost"):
+            self.payloads.labels(result)
         self.unread = self._gauge("unread_bytes", "What has been written to the logs and not been read.")
         self.read_at = self._gauge("last_look_timestamp_seconds", "When the logs were last looked at without trouble.")
 

@@ -15,6 +15,7 @@ import uvicorn
 from filelock import FileLock, Timeout
 
 from marina.comparing.hashed_keys import read_salt
+from marina.comparing.payload_server import taking_payloads
 from marina.comparing.recorder import Keeping, Recorder
 from marina.comparing.recorder_app import recorder_app
 from marina.comparing.recording import Recording
@@ -71,7 +72,8 @@ def record(plan: RecorderPlan) -> int:
             )
             for number in STOP_SIGNALS:  # uvicorn hands the one that ended it on to who had it before
                 signal.signal(number, lambda *_: setattr(server, "should_exit", True))
-            server.run([listener])
+            with taking_payloads(plan.state, recorder):
+                server.run([listener])
     step("stopped")
     return 0
 

@@ -77,6 +77,22 @@ class Shadow(Strict):
     in_flight: PositiveInt = 4
 
 
+class Payloads(Strict):
+    """Requests of callers that are kept whole, to be asked of a new version before it gets callers. None are unless asked.
+
+    Attributes:
+        percent: of the requests that name no version, above 0 to 100.
+        most: how many are kept: the latest.
+        largest_bytes: of a request's body; larger ones are not kept.
+        keep_days: after which each is deleted.
+    """
+
+    percent: float = Field(gt=0, le=100)
+    most: PositiveInt = 100
+    largest_bytes: PositiveInt = 1_000_000
+    keep_days: PositiveFloat = 7
+
+
 class Objectives(Strict):
     """What a model's callers are promised; rollouts and alerts compare with it.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from marina.gateway.arms import Arm, all_arms, in_service, shadow_of
+from marina.gateway.kept_payloads import CLUSTER, IN_FLIGHT, SOCKET, keeps_any
 from marina.gateway.messages import Message, extension, typed
 from marina.gateway.place import Address, Place
 from marina.gateway.readiness import endpoint, health_check, readiness_cluster, readiness_hosts
@@ -22,8 +23,10 @@ def clusters(deployment: Deployment, place: Place) -> list[Message]:
         _cluster(TORCHSERVE, place.inference),
         _cluster(GRPC, place.grpc, http2=True),
         _cluster(MANAGEMENT, place.management),
-        _admin(),
+        _socket(ADMIN, ADMIN_SOCKET),
     ]
+    if keeps_any(deployment):
+        found.append(_socket(CLUSTER, SOCKET) | {"circuit_breakers": _limits(IN_FLIGHT, IN_FLIGHT)})
     for model, deployed in deployment.models.items():
         found.append(_cluster(model, place.inference, in_flight=deployed.limits.in_flight))
         if shadow := shadow_of(model, deployed):
@@ -91,11 +94,11 @@ def _looked_at(model: str, arms: list[Arm], place: Place) -> Message:
     }
 
 
-def _admin() -> Message:
-    """Envoy's own interface, a socket file beside its bootstrap; only named paths of it are led through."""
-    endpoint = {"address": {"pipe": {"path": ADMIN_SOCKET}}}
-    assignment = {"cluster_name": ADMIN, "endpoints": [{"lb_endpoints": [{"endpoint": endpoint}]}]}
-    return {**_named(ADMIN), "type": "STATIC", "load_assignment": assignment}
+def _socket(name: str, path: str) -> Message:
+    """A socket file, such as that of Envoy's own interface, of which only named paths are led through."""
+    endpoint = {"address": {"pipe": {"path": path}}}
+    assignment = {"cluster_name": name, "endpoints": [{"lb_endpoints": [{"endpoint": endpoint}]}]}
+    return {**_named(name), "type": "STATIC", "load_assignment": assignment}
 
 
 def _named(name: str) -> Message:

@@ -7,6 +7,7 @@ from typing import Any
 
 Message = dict[str, Any]
 TYPES = "type.googleapis.com/"
+MILLION = 1_000_000
 FOLDER = "watched"  # beside the bootstrap, where Envoy runs; nothing else is written there
 
 
@@ -33,6 +34,11 @@ def headers(given: dict[str, str]) -> list[Message]:
     return [
         {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"} for key, value in given.items()
     ]
+
+
+def fraction(percent: float) -> Message:
+    """A share of the requests, chosen by chance."""
+    return {"default_value": {"numerator": round(percent * MILLION / 100), "denominator": "MILLION"}}
 
 
 def has_header(name: str, regex: str | None = None) -> Message:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from marina.comparing.split import Shadow, Split
 from marina.gateway.arms import Arm
+from marina.gateway.kept_payloads import kept
 from marina.gateway.layout import intervals
-from marina.gateway.messages import Message, extension, headers
+from marina.gateway.messages import Message, extension, fraction, headers
 from marina.gateway.settings import GatewaySettings
 from marina.gateway.sticky import Way, ways
 from marina.serving.deployment import DeployedModel
@@ -17,7 +18,6 @@ from marina.serving.deployment import DeployedModel
 ASSIGNED = "x-marina-assigned"
 SUMMARY = "x-marina-summary"
 RETRIED = [503, 404]  # no worker, not registered; 500 and 504 may have done their work
-MILLION = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -86,14 +86,17 @@ class ModelRoutes:
         regex = {"regex": rf"/{self.kind}/{re.escape(self.model)}/?"}
         if shadow is None:
             return {"safe_regex": regex}
-        fraction = {"numerator": round(shadow.percent * MILLION / 100), "denominator": "MILLION"}
-        return {"safe_regex": regex, "runtime_fraction": {"default_value": fraction}}
+        return {"safe_regex": regex, "runtime_fraction": fraction(shadow.percent)}
 
     def _mirrored(self, shadow: Shadow | None) -> Message:
-        if shadow is None:
-            return {}
-        arm = Arm(self.model, shadow.version)
-        return {"request_mirror_policies": [{"cluster": arm.shadow, "host_rewrite_literal": arm.host}]}
+        """To whom requests are copied: to a shadow, and to the recorder where it keeps some."""
+        copies = []
+        if shadow is not None:
+            arm = Arm(self.model, shadow.version)
+            copies.append({"cluster": arm.shadow, "host_rewrite_literal": arm.host})
+        if self.deployed.payloads is not None and self.kind == "predictions":
+            copies.append(kept(self.deployed.payloads))
+        return {"request_mirror_policies": copies} if copies else {}
 
     def _told(self, *, shadow: Shadow | None = None, **more: str) -> Message:
         """What the access log says of a request by its route."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import Field, PositiveInt, model_validator
 
-from marina.comparing.split import Limits, Objectives, Shadow, Split
+from marina.comparing.split import Limits, Objectives, Payloads, Shadow, Split
 from marina.reading import Strict, read_yaml
 
 
@@ -33,6 +33,7 @@ class DeployedModel(Strict):
     versions: dict[str, DeployedVersion | None] = Field(min_length=1)
     split: Split | None = None
     shadow: Shadow | None = None
+    payloads: Payloads | None = None
     objectives: Objectives = Objectives()
     limits: Limits = Limits()
 

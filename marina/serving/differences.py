@@ -306,12 +306,13 @@ def unlike(has: Deployment, wanted: Deployment) -> list[str]:
 
 def _routed(deployed: DeployedModel) -> dict[str, str]:
     """What of a model a gateway knows, in words."""
-    split, shadow = deployed.split, deployed.shadow
+    split, shadow, payloads = deployed.split, deployed.shadow, deployed.payloads
     return {
         "split": "none" if split is None else "by weight",
         "experiment": str(split and split.experiment),
         "sticky by": " or ".join(filter(None, (split.sticky.header, split.sticky.cookie))) if split else "nothing",
         "shadow": f"{shadow.version} {shadow.percent:g} %, {shadow.in_flight} in flight" if shadow else "none",
+        "payloads": f"{payloads.percent:g} %, the last {payloads.most}, {payloads.keep_days:g} days" if payloads else "not kept",
         "in flight": str(deployed.limits.in_flight),
         "default": deployed.default,
         "versions": ", ".join(sorted(deployed.versions)),

@@ -33,7 +33,7 @@ SHOWN = {  # each row of the table, and the test that shows it
     "tokens": "test_production.py",
     "an archive that was built anew, and the `model-config.yaml` in it": "test_restarts.py",
     "workers, versions, the default version": "test_registering.py",
-    "the gateway's split, shadow": "test_applying.py",
+    "the gateway's split, shadow, payloads that are kept": "test_applying.py",
     "the gateway's keys": "test_gateway_limits.py",
     "the gateway's certificate, key": "test_gateway_limits.py",
 }
