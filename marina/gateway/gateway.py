@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from http import HTTPStatus
@@ -79,9 +79,19 @@ class Applied:
         return {
             "clusters": clusters(self.deployment, self.place),
             "listeners": listeners(self.place, self.settings, self.deployment.models, asks_for_keys=self.asks_for_keys),
-            "arms": [typed(ROUTES, **arm_routes(self.deployment))],
-            "internal": [typed(ROUTES, **internal_routes(self.deployment))],
-            "callers": [typed(ROUTES, **caller_routes(self.deployment, self.settings))],
+            "arms": [typed(ROUTES, **arm_routes(self.deployment, self.place))],
+            "internal": [typed(ROUTES, **internal_routes(self.deployment, self.place))],
+            "callers": [typed(ROUTES, **caller_routes(self.deployment, self.settings, self.place))],
+        }
+
+    def remembered(self, versions: Mapping[str, str]) -> dict[str, Any]:
+        """It as the file of what was applied has it."""
+        return {
+            "deployment": self.deployment.model_dump(),
+            "place": asdict(self.place),
+            "settings": self.settings.model_dump(),
+            "asks_for_keys": self.asks_for_keys,
+            "versions": dict(versions),
         }
 
 
@@ -285,7 +295,8 @@ class Gateway:
             content = json.loads(self._files.applied.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             raise MarinaError(f"{self._files.folder} has no gateway: start one with make serve") from error
-        place = Place(**{name: Address(**one) for name, one in content["place"].items()})
+        addresses = {name: Address(**one) for name, one in content["place"].items() if isinstance(one, dict)}
+        place = Place(**addresses, has_replicas=content["place"].get("has_replicas", False))
         return Applied(
             Deployment.model_validate(content["deployment"]),
             place,
@@ -295,14 +306,7 @@ class Gateway:
         )
 
     def _remember(self, applied: Applied, versions: dict[str, str]) -> None:
-        content: dict[str, Any] = {
-            "deployment": applied.deployment.model_dump(),
-            "place": asdict(applied.place),
-            "settings": applied.settings.model_dump(),
-            "asks_for_keys": applied.asks_for_keys,
-            "versions": versions,
-        }
-        write_json(self._files.applied, content)
+        write_json(self._files.applied, applied.remembered(versions))
 
 
 def _both(old: Message, new: Message) -> Message:

@@ -11,6 +11,7 @@ from marina.gateway.arms import Arm
 from marina.gateway.kept_payloads import kept
 from marina.gateway.layout import intervals
 from marina.gateway.messages import Message, extension, fraction, headers
+from marina.gateway.place import ALONE, Place
 from marina.gateway.settings import GatewaySettings
 from marina.gateway.sticky import Way, ways
 from marina.serving.deployment import DeployedModel
@@ -18,6 +19,7 @@ from marina.serving.deployment import DeployedModel
 ASSIGNED = "x-marina-assigned"
 SUMMARY = "x-marina-summary"
 RETRIED = [503, 404]  # no worker, not registered; 500 and 504 may have done their work
+OTHER_REPLICAS = 3
 
 
 @dataclass(frozen=True)
@@ -29,12 +31,14 @@ class ModelRoutes:
         kind: ``predictions`` or ``explanations``.
         deployed: what runs of it.
         settings: of the gateway.
+        place: what it forwards to.
     """
 
     model: str
     kind: str
     deployed: DeployedModel
     settings: GatewaySettings
+    place: Place = ALONE
 
     def routes(self) -> Iterator[Message]:
         """Those without a version first, then those with one."""
@@ -46,7 +50,7 @@ class ModelRoutes:
         yield {
             "match": {"path_separated_prefix": f"/{self.kind}/{self.model}"},
             "metadata": self._told(),
-            "route": {"cluster": self.model, **limit(self.settings)},
+            "route": {"cluster": self.model, **limit(self.settings), **another_replica(self.place)},
         }
 
     def _shadows(self) -> list[Shadow | None]:
@@ -58,7 +62,7 @@ class ModelRoutes:
             "match": self._unnamed(shadow),
             "metadata": self._told(shadow=shadow),
             "request_headers_to_add": _summary(shadow),
-            "route": {"cluster": self.model, **limit(self.settings), **self._mirrored(shadow)},
+            "route": {"cluster": self.model, **limit(self.settings), **another_replica(self.place), **self._mirrored(shadow)},
         }
 
     def _shared(self, split: Split, shadow: Shadow | None) -> Iterator[Message]:
@@ -102,6 +106,25 @@ class ModelRoutes:
         """What the access log says of a request by its route."""
         copied = {"shadow": shadow.version} if shadow else {}
         return {"filter_metadata": {"marina": {"model": self.model, "route": self.kind, **copied, **more}}}
+
+
+def another_replica(place: Place) -> Message:
+    """Where a replica takes no connection, the next is asked: it has seen nothing of the request."""
+    if not place.has_replicas:
+        return {}
+    previous = extension(
+        "envoy.retry_host_predicates.previous_hosts",
+        "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate",
+    )
+    return {
+        "retry_policy": {
+            "retry_on": "connect-failure,refused-stream",
+            "num_retries": OTHER_REPLICAS,
+            "retry_host_predicate": [previous],
+            "host_selection_retry_max_attempts": OTHER_REPLICAS,
+            "retry_back_off": {"base_interval": "0.001s", "max_interval": "0.002s"},
+        }
+    }
 
 
 def limit(settings: GatewaySettings) -> Message:

@@ -40,6 +40,8 @@ class Place:
         inference: TorchServe's Inference API.
         management: its Management API.
         grpc: its Inference API by gRPC.
+        has_replicas: whether several TorchServes answer by these names. One that takes no connection is then passed over, and
+            the Management API is led through for reading alone: a change would reach one of them.
     """
 
     callers: Address = Address(LOOPBACK, 8000)
@@ -47,3 +49,7 @@ class Place:
     inference: Address = Address(LOOPBACK, 8080)
     management: Address = Address(LOOPBACK, 8081)
     grpc: Address = Address(LOOPBACK, 7070)
+    has_replicas: bool = False
+
+
+ALONE = Place()  # one TorchServe

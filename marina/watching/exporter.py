@@ -1,4 +1,4 @@
-"""The exporter: looks at each source in a thread of its own, and answers Prometheus with the last look.
+"""The exporter: looks at each source in a thread of its own, and answers Prometheus, and /ready, with the last look.
 
 A source that cannot be read, or that takes longer than STALE_SECONDS to answer, is said to be down, and what it said
 before is no longer said: an old number would pass for a new one.
@@ -7,12 +7,16 @@ before is no longer said: an old number would pass for a new one.
 from __future__ import annotations
 
 import errno
+import socket
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from socketserver import ThreadingMixIn
+from typing import TYPE_CHECKING
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import requests
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
@@ -22,7 +26,11 @@ from marina.console import out, step
 from marina.errors import MarinaError
 from marina.serving.ports import holder_of
 from marina.watching.exported import EXPORTED, SOURCE_UP, Exported, Sample
+from marina.watching.ready import missing
 from marina.watching.sources import Source
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 STALE_SECONDS = 10.0
 FAILURES = (MarinaError, OSError, requests.RequestException, ValueError, LookupError)  # also an answer that is cut off
@@ -82,9 +90,13 @@ class Exporter(Collector):
     def __exit__(self, *_: object) -> None:
         self._over.set()
 
+    def samples(self) -> list[Sample]:
+        """All that is known now."""
+        return [sample for looking in self._lookings for sample in looking.samples()]
+
     def collect(self) -> Iterable[Metric]:
         """Every metric, also those without a sample, so that it is seen which there are."""
-        samples = [sample for looking in self._lookings for sample in looking.samples()]
+        samples = self.samples()
         return [_family(name, exported, samples) for name, exported in EXPORTED.items()]
 
 
@@ -109,14 +121,44 @@ def export(sources: Iterable[Source], seconds: float, address: str, port: int, s
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         try:
-            server, thread = start_http_server(port, address, registry)
+            threads = _ThreadsOf6 if ":" in address else _Threads
+            server = make_server(address, port, _application(exporter, registry), threads, _Silent)
         except OSError as error:
             raise MarinaError(_refused(error, address, port)) from error
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
         out.print(f"exporter  http://{address}:{port}/metrics\n\nCtrl-C stops it.", markup=False)
         stopping.wait()
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+class _Threads(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+
+class _ThreadsOf6(_Threads):
+    address_family = socket.AF_INET6
+
+
+class _Silent(WSGIRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Probes and Prometheus ask again and again."""
+
+
+def _application(exporter: Exporter, registry: CollectorRegistry) -> WSGIApplication:
+    """/ready where one worker of each deployed version is READY, /ready?strict where all are; else the metrics."""
+    metrics = make_wsgi_app(registry)
+
+    def answer(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        if environ["PATH_INFO"] != "/ready":
+            return list(metrics(environ, start))
+        lacks = missing(exporter.samples(), strict=environ.get("QUERY_STRING") == "strict")
+        start("503 Service Unavailable" if lacks else "200 OK", [("Content-Type", "text/plain; charset=utf-8")])
+        return [f"{line}\n".encode() for line in lacks or ["ready"]]
+
+    return answer
 
 
 def _refused(error: OSError, address: str, port: int) -> str:

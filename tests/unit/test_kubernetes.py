@@ -13,7 +13,7 @@ from scripts_of_ours import load_file
 
 from marina import paths
 
-MANIFESTS = sorted((paths.CONFIG / "kubernetes").glob("*.yaml"))
+MANIFESTS = [paths.CONFIG / "kubernetes" / "predict-batch.yaml"]
 VERSIONS = ["1.30", "1.37"]
 
 
