@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup setup-test setup-playground setup-roads build serve playground test test-built test-served no-tested-store cells parity slow dashboards formats study schema lint lock clean
+.PHONY: help setup setup-test setup-playground setup-roads build serve playground test test-built test-served no-tested-store cells parity slow dashboards formats study benchmark growth schema lint lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-13s %s\n", $$1, $$2}'
@@ -14,6 +14,7 @@ setup-test: $(VENV)/.test
 
 setup-playground: $(VENV)/playground/.done
 setup-roads: $(VENV)/.roads  ## make .venv/roads, the packages that only make parity needs (300 MB)
+setup-peers: $(VENV)/.peers $(VENV)/.peers-mlserver  ## make .venv/peers and .venv/peers-mlserver, the servers that make benchmark compares with (450 MB)
 
 serve: setup  ## build what config/deployment.yaml names, serve it, until Ctrl-C
 	@$(BIN)/python scripts/serve_models.py
@@ -58,6 +59,8 @@ lock:  ## lock requirements/*.in anew (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" requirements/test.in -o requirements/test.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" requirements/playground.in -o requirements/playground.txt
 	uv pip compile -q --universal --python-version 3.11 --no-deps --generate-hashes --custom-compile-command "make lock" requirements/roads.in -o requirements/roads.txt
+	uv pip compile -q --universal --python-version 3.11 --no-deps --generate-hashes --custom-compile-command "make lock" requirements/peers.in -o requirements/peers.txt
+	uv pip compile -q --universal --python-version 3.11 --no-deps --generate-hashes --custom-compile-command "make lock" requirements/peers-mlserver.in -o requirements/peers-mlserver.txt
 
 schema: setup  ## write model_store/model.schema.json anew, by which editors check model.yaml
 	@$(BIN)/python -m marina.store.schema
@@ -72,6 +75,12 @@ study: setup-test  ## simulate the judge until trusted, beside gbstats, and draw
 	$(PYTHON) -m venv $(VENV)/gbstats
 	$(VENV)/gbstats/bin/pip install --disable-pip-version-check -q gbstats==0.8.0
 	$(BIN)/python benchmarks/verdict_study.py --gbstats $(VENV)/gbstats/bin/python
+
+benchmark: setup-test setup-peers setup-roads  ## measure all goals beside stock and peers, an hour on a quiet machine; GOALS=resnet18,vgg16 measures some again
+	@PYTHONPATH=$(CURDIR)/tests:$(CURDIR)/handlers $(BIN)/python benchmarks/measure_goals.py $(if $(GOALS),--goals $(GOALS))
+
+growth: setup-test  ## measure how cost grows, with pictures, an hour and a half; CURVES=connections,workers measures some again
+	@PYTHONPATH=$(CURDIR)/tests:$(CURDIR)/handlers $(BIN)/python benchmarks/measure_growth.py $(if $(CURVES),--curves $(CURVES))
 
 clean:  ## remove the environment and everything that was built
 	rm -rf $(VENV) model_store/archives model_store/sboms model_store/weights model_store/samples model_store/index.json logs
@@ -93,9 +102,9 @@ $(VENV)/playground/.done: requirements/playground.txt pyproject.toml $(VENV)/.py
 	@$(PYTHON) -m venv $(VENV)/playground
 	@$(VENV)/playground/bin/python -m pip install --disable-pip-version-check --require-hashes -r $<
 	@$(VENV)/playground/bin/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation --editable .
-# Behind the house's own packages, without dependencies: Triton's Python needs an older numpy than the house has.
-$(VENV)/.roads: requirements/roads.txt $(VENV)/.test
-	@$(PYTHON) -m venv --without-pip $(VENV)/roads
-	@$(BIN)/python -c 'import site; print(*site.getsitepackages(), sep="\n")' > $(VENV)/roads/lib/python3.11/site-packages/house.pth
-	@$(BIN)/python -m pip --python $(VENV)/roads/bin/python install --disable-pip-version-check --no-deps --no-build-isolation --require-hashes -r $<
+# Behind the house's own packages, without dependencies: Triton's Python needs an older numpy than the house has, MLServer an older FastAPI.
+$(VENV)/.roads $(VENV)/.peers $(VENV)/.peers-mlserver: $(VENV)/.%: requirements/%.txt $(VENV)/.test
+	@$(PYTHON) -m venv --without-pip $(VENV)/$*
+	@$(BIN)/python -c 'import site; print(*site.getsitepackages(), sep="\n")' > $(VENV)/$*/lib/python3.11/site-packages/house.pth
+	@$(BIN)/python -m pip --python $(VENV)/$*/bin/python install --disable-pip-version-check --no-deps --no-build-isolation --require-hashes -r $<
 	@touch $@

@@ -1,0 +1,1 @@
+"""How cost grows: with callers, batches, images, models, versions, workers and specs."""
