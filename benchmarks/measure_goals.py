@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -62,7 +63,9 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Measure; returns the exit code: 1 where something could not be measured, or in a smoke run a sign is wrong."""
-    return run(lambda: _measure(parser().parse_args(argv)))
+    options = parser().parse_args(argv)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that servers under test are ended, as by Ctrl-C
+    return run(lambda: _measure(options))
 
 
 def _measure(options: argparse.Namespace) -> int:

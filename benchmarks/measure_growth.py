@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
@@ -49,7 +50,9 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Measure and draw; returns the exit code."""
-    return run(lambda: _measure(parser().parse_args(argv)))
+    options = parser().parse_args(argv)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that servers under test are ended, as by Ctrl-C
+    return run(lambda: _measure(options))
 
 
 def _measure(options: argparse.Namespace) -> int:

@@ -105,7 +105,7 @@ class Bench:
         return interleaved({name: _telling(name, case) for name, case in cases.items()}, self.rounds)
 
     def serve(self, stack: ExitStack, name: str, archive: str, serving: Serving, *, shipped: bool = False) -> Target:
-        """Serve one archive by a TorchServe of its own until the stack is closed; it has answered some pictures when this returns."""
+        """Serve one archive by a TorchServe of its own until the stack is closed; it has answered before this returns."""
         threads = serving.threads if shipped else None  # ours have theirs in the archive
         server = stack.enter_context(torchserve(self.kept.store, self.logs / name, shipped=shipped, threads=threads))
         target, seconds = server.register(archive, serving)

@@ -24,5 +24,6 @@ class Ours:
 
 INT8 = Ours("openvino", "int8", Serving(workers=1, batch_size=16, delay_ms=1, threads=2))
 BF16 = Ours("openvino", "bf16", Serving(workers=1, batch_size=16, delay_ms=1, threads=2))
+SMOKE = Ours("openvino", "fp32", INT8.serving)  # needs no calibration, which takes longer than a smoke run may
 # Without a word in its configuration TorchServe starts as many workers as there are cores, without batches.
 SHIPPED = Serving(workers=os.cpu_count() or 1, batch_size=1, delay_ms=100)

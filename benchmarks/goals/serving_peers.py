@@ -172,7 +172,10 @@ def peer_serving(peer: Peer, network: Path, precision: str, picture: bytes, logs
     target = Target(f"http://127.0.0.1:{port}", peer.asking)
     logs.mkdir(parents=True, exist_ok=True)
     log = logs / f"{peer.name.replace(' ', '-')}.log"
-    with tempfile.TemporaryDirectory(prefix="marina-peer-", dir="/tmp") as name, log.open("wb") as written:
+    with (
+        tempfile.TemporaryDirectory(prefix="marina-peer-", dir="/tmp", ignore_cleanup_errors=True) as name,
+        log.open("wb") as written,
+    ):
         folder = Path(name)
         variables = _variables(peer, network, precision, port, folder)
         command = peer.command(Start(peer.home / "bin", port, folder, peer.share))
@@ -205,6 +208,7 @@ def _variables(peer: Peer, network: Path, precision: str, port: int, folder: Pat
         "BENTOML_HOME": str(folder / "bentoml"),
         "BENTOML_DO_NOT_TRACK": "true",
         "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_AUTH_MODE": "disabled",  # it listens on loopback alone, and would write a token into the home folder
     }
 
 
