@@ -22,6 +22,7 @@ from goals.answers import wilson  # noqa: E402
 from goals.bench import Compared  # noqa: E402
 from goals.pictures import photograph, with_one_bad  # noqa: E402
 from goals.results import BEGIN, END, keep, read_results, table, write_page  # noqa: E402
+from growth.curve import Curve  # noqa: E402
 
 ORDER = ("first", "second")
 FASTER = Compared("ours beside theirs", "first", 2.0)
@@ -114,3 +115,20 @@ def test_rounds_and_seconds_are_checked_before_anything_is_built() -> None:
     done = subprocess.run([sys.executable, str(SCRIPT), "--rounds", "0"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "--rounds must be at least 1, --seconds more than 0 and --warm-up 0 or more" in done.stderr
+
+
+def test_a_curve_says_how_fast_it_grows(tmp_path: Path) -> None:
+    """What doubles with its work grows by the power 1, what quadruples by 2; figures that are missing are left out."""
+    curve = Curve("specs", "specs", [1, 2, 4], {"build, s": [3.0, 6.0, 12.0], "check, s": [1.0, float("nan"), 16.0]}, "today")
+    assert curve.exponent("build, s") == pytest.approx(1.0)
+    assert curve.exponent("check, s") == pytest.approx(2.0)
+    assert "| grows by the power | 1.00 | 2.00 |" in curve.table()
+    assert curve.draw(tmp_path).read_text().startswith("<?xml")
+
+
+def test_a_curve_that_there_is_not_is_named() -> None:
+    """With those that there are."""
+    command = [sys.executable, str(BENCHMARKS / "measure_growth.py"), "--curves", "users"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "--curves users: there are connections, batches, images, models, versions, workers, specs" in done.stderr
