@@ -46,7 +46,6 @@ def scaling(house: House) -> list[Manifest]:
         "minReplicaCount": house.settings.torchserve.replicas,
         "maxReplicaCount": wanted.most,
         "pollingInterval": 15,
-        "fallback": {"failureThreshold": 4, "replicas": wanted.most},  # without Prometheus: rather too many
         "advanced": {"horizontalPodAutoscalerConfig": {"behavior": behavior}},
         "triggers": triggers,
     }
