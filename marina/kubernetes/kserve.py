@@ -5,10 +5,11 @@ from __future__ import annotations
 from marina.kubernetes.house import INFERENCE, House
 from marina.kubernetes.measured import GROWTH, JAVA_MB
 from marina.kubernetes.objects import USER, Manifest, config_map, container, empty, mount, probe, resources, thing
+from marina.kubernetes.settings import SHARED, StoreSettings
+from marina.kubernetes.torchserve import HOUSE, STORE, pull_steps
 
 FORMAT = "marina"
 PULLED = "/mnt/models"  # where KServe's storage initializer puts what storageUri names
-STORE, HOUSE = "/store", "/house"
 
 
 def kserve(house: House) -> list[Manifest]:
@@ -28,13 +29,12 @@ def _runtime(house: House, files: str) -> Manifest:
     memory = round(JAVA_MB + house.workers_mb * GROWTH)
     cpus = str(house.workers * settings.cpus_per_worker)
     gpus = {"nvidia.com/gpu": str(settings.gpus)} if settings.gpus else {}
-    pulls = [f"cp {HOUSE}/index.json {STORE}/index.json", f"python scripts/pull_store.py {PULLED} --store {STORE}"]
     serve = f"exec python scripts/serve_models.py --deployment {HOUSE}/deployment.yaml --store {STORE} --no-gateway"
     variables = {"MARINA_STORE": STORE, "MARINA_STATE": "/state", "HOME": "/tmp", "TS_OPEN_INFERENCE_PROTOCOL": "oip"}  # noqa: S108
     server = container(
         "kserve-container",
         house.settings.image,
-        ["sh", "-ec", "\n".join([*pulls, f"{serve} --logs /tmp/logs --address 0.0.0.0"])],
+        ["sh", "-ec", "\n".join([*pull_steps(house, PULLED), f"{serve} --logs /tmp/logs --address 0.0.0.0"])],
         env=[{"name": name, "value": value} for name, value in variables.items()],
         ports=[{"containerPort": INFERENCE, "protocol": "TCP"}],
         startupProbe={"exec": {"command": _ready()}, "periodSeconds": 10, "timeoutSeconds": 10, "failureThreshold": 60},
@@ -76,13 +76,18 @@ def _service(house: House) -> Manifest:
         "minReplicas": house.settings.torchserve.replicas,
         "automountServiceAccountToken": False,
         "securityContext": security,
-        "model": {**model, "storageUri": house.settings.store.address},
+        "model": {**model, "storageUri": _uri(house.settings.store)},
     }
     name = next(iter(house.deployment.models))
     spec = {"predictor": predictor}
     return thing(
         "serving.kserve.io/v1beta1", "InferenceService", name.replace("_", "-").lower(), house.namespace, "kserve", spec=spec
     )
+
+
+def _uri(store: StoreSettings) -> str:
+    """The store's address in KServe's words."""
+    return f"pvc://{store.claim}{store.address.removeprefix(SHARED)}" if store.claim else store.address
 
 
 def _ready() -> list[str]:

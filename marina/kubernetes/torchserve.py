@@ -79,22 +79,23 @@ def _pod(house: House, files: str) -> Manifest:
 def _pull(house: House) -> Manifest:
     """Brings the archives that the index names, and none whose digest is another: the index was made where they were built."""
     store, secret = house.settings.store, house.settings.store.secret
-    versions = dict.fromkeys((wanted.built_as, wanted.name) for wanted in house.entries)
-    steps = [f"cp {HOUSE}/index.json {STORE}/index.json"]
-    for model, version in versions:
-        steps.append(
-            shlex.join(["python", "scripts/pull_store.py", store.address, model, "--version", version, "--store", STORE])
-        )
     shared = [mount("shared", SHARED, readOnly=True)] if store.claim else []
     return container(
         "pull",
         house.settings.image,
-        ["sh", "-ec", "\n".join(steps)],
+        ["sh", "-ec", "\n".join(pull_steps(house, store.address))],
         **({"envFrom": [{"secretRef": {"name": secret}}]} if secret else {}),
         env=[{"name": "HOME", "value": "/tmp"}],  # noqa: S108 - a volume of the pod's own
         resources=resources("100m", 256, limit_mb=1024),
         volumeMounts=[mount("house", HOUSE, readOnly=True), mount("store", STORE), mount("tmp", "/tmp"), *shared],  # noqa: S108
     )
+
+
+def pull_steps(house: House, address: str) -> list[str]:
+    """The commands of a pull: each version by its name, into a store whose index says already what it must be."""
+    versions = dict.fromkeys((wanted.built_as, wanted.name) for wanted in house.entries)
+    pulls = [["python", "scripts/pull_store.py", address, model, "--version", version] for model, version in versions]
+    return [f"cp {HOUSE}/index.json {STORE}/index.json", *(shlex.join([*pull, "--store", STORE]) for pull in pulls)]
 
 
 def _server(house: House) -> Manifest:
