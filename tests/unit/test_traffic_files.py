@@ -203,14 +203,14 @@ def test_a_forgotten_key_is_nowhere(state: State, traffic: Traffic, capsys: pyte
     """Its requests, their outcomes and its own are gone, from the file too; another's stay; a second time finds nothing."""
     hashed = read_salt(state).of("alice")
     there = call_script(capsys, "forget_key", "alice", "--dry-run", "--state", state.folder)
-    assert there.out == "there are: 0 agreements, 0 summaries, 4 outcomes, 3 requests\n"
+    assert there.out == "there are: 0 agreements, 0 summaries, 4 outcomes, 3 requests, 0 payloads\n"
     assert traffic.counts()["requests"] == 6
     done = call_script(capsys, "forget_key", "alice", "--json", "--state", state.folder)
-    assert json.loads(done.out) == {"agreements": 0, "summaries": 0, "outcomes": 4, "requests": 3}
+    assert json.loads(done.out) == {"agreements": 0, "summaries": 0, "outcomes": 4, "requests": 3, "payloads": 0}
     assert (traffic.counts()["requests"], traffic.counts()["outcomes"]) == (3, 3)
     assert hashed.encode() not in b"".join(path.read_bytes() for path in state.traffic.glob("traffic.db*"))
     again = run_script("forget_key", "-", "--state", state.folder, stdin=b"alice\n")
-    assert again.out == "deleted: 0 agreements, 0 summaries, 0 outcomes, 0 requests\n"
+    assert again.out == "deleted: 0 agreements, 0 summaries, 0 outcomes, 0 requests, 0 payloads\n"
 
 
 @pytest.mark.usefixtures("traffic")
