@@ -48,9 +48,8 @@ def _export(options: argparse.Namespace) -> int:
     house = house_of(
         read_deployment(options.deployment), read_index(Store(options.store)), read_gateway_settings(options.gateway), settings
     )
-    for wanted, entry in house.entries.items():
-        if entry.load is None:
-            step(f"{wanted}: its build measured no memory; a worker is taken to need what docs/kubernetes.md says")
+    for note in house.notes:
+        step(note)
     for path in write((rendered_for_kserve if options.kserve else rendered)(house), options.to):
         out.print(path, markup=False)
     return 0

@@ -74,6 +74,30 @@ class House:
         return -(-sum(entry.size_bytes for entry in self.entries.values()) // MEBIBYTE)
 
     @property
+    def notes(self) -> list[str]:
+        """What is taken as it is, and may not be meant: a sentence each."""
+        return [
+            note
+            for wanted, entry in self.entries.items()
+            for note in (_unmeasured(wanted, entry), self._narrow(wanted, entry))
+            if note
+        ]
+
+    def _narrow(self, wanted: Wanted, entry: Entry) -> str | None:
+        """Whether gateways let less through than the most pods could work on, a batch in work and one that waits."""
+        settings, limit = self.settings, self.deployment.models[wanted.model].limits.in_flight
+        pods = settings.autoscaling.most if settings.autoscaling else settings.torchserve.replicas
+        batch = wanted.settings.batch_size or entry.serving.batch_size
+        could, let = 2 * pods * _workers(wanted, entry) * batch, limit * settings.gateway.replicas
+        if let >= could:
+            return None
+        needed = -(-could // settings.gateway.replicas)
+        return (
+            f"{wanted}: {settings.gateway.replicas} gateways let {let} requests be in work, {pods} pods could have {could}; "
+            f"more are answered with 429: limits: {{in_flight: {needed}}} in the deployment lets them"
+        )
+
+    @property
     def applied(self) -> Applied:
         """What the gateway is told: by the same writers as everywhere."""
         server = f"torchserve.{self.namespace}.svc"
@@ -127,6 +151,12 @@ def deployment_file(deployment: Deployment) -> str:
     yaml.width = 1000
     yaml.dump({"models": models}, written)
     return written.getvalue()
+
+
+def _unmeasured(wanted: Wanted, entry: Entry) -> str | None:
+    if entry.load is not None:
+        return None
+    return f"{wanted}: its build measured no memory; a worker is taken to need {WORKER_MB} MiB"
 
 
 def _workers(wanted: Wanted, entry: Entry) -> int:

@@ -18,6 +18,7 @@ from ruamel.yaml import YAML
 from scripts_of_ours import call_script, load_file, run_script
 
 from marina import paths
+from marina.comparing.split import Limits
 from marina.kubernetes.network import NAMESPACE
 from marina.kubernetes.objects import Manifest
 from marina.kubernetes.rendering import as_yaml, rendered, rendered_for_kserve
@@ -192,6 +193,18 @@ def test_memory_is_what_builds_measured() -> None:
     entry = json.loads(BUILT.index.read_text())["models"]["digits"]["1.0"]
     assert three["memory"] - two["memory"] == pytest.approx(entry["load"]["memory_bytes"] / 2**20 * 1.25, abs=3)
     assert (two["cpu"], three["cpu"]) == (2, 3)
+
+
+def test_what_the_gateways_would_refuse_is_said() -> None:
+    """As shipped ten pods could have 160 requests of a version in work, and two gateways let 128: it says what lets them."""
+    notes = a_house().notes
+    assert notes == [
+        f"digits {version}: 2 gateways let 128 requests be in work, 10 pods could have 160; more are answered with 429: "
+        "limits: {in_flight: 80} in the deployment lets them"
+        for version in ("1.0", "2.0")
+    ]
+    assert a_house(changed(limits=Limits(in_flight=80))).notes == []
+    assert a_house(autoscaling=None).notes == []
 
 
 def test_the_deployment_in_a_pod_is_the_deployment() -> None:
