@@ -17,7 +17,7 @@ from marina.digests import digest_of, file_digest
 from marina.errors import MarinaError
 from marina.paths import Store
 from marina.store.bill import drop_old_bills, write_bill
-from marina.store.index import Entry, Int8, Parity, read_index, record
+from marina.store.index import Bf16, Entry, Int8, Parity, read_index, record
 from marina.store.inputs import built_with, inputs_digest, is_stale
 from marina.store.provenance import origin_of, with_origin
 from marina.store.spec import Sample, SpecFile, spec_path
@@ -170,11 +170,12 @@ class _Made:
     tried: Tried
     parity: Parity
     int8: Int8 | None
+    bf16: Bf16 | None
 
 
 def _make(order: Order, store: Store, tell: Tell, folder: Path) -> _Made:
     """Make the archive in a folder, try it, and compare it."""
-    from marina.store import archive, exporters, int8, parity, placeless, preflight, sources  # these import torch
+    from marina.store import archive, bf16, exporters, int8, parity, placeless, preflight, sources  # these import torch
 
     found, version, wanted = order.found, order.version, order.found.version(order.version)
     exporters.check_version(wanted)
@@ -188,6 +189,7 @@ def _make(order: Order, store: Store, tell: Tell, folder: Path) -> _Made:
     if wanted.precision == "int8":
         tell("calibration")
     calibration = int8.calibrate(staged, version, network, requests, held_out)
+    rounded = bf16.comparison(found, version, held_out)
     tell(f"export to {wanted.runtime}")
     placeless.forget_earlier_exports()
     calibrated_on = calibration.inputs if calibration else ()
@@ -198,13 +200,17 @@ def _make(order: Order, store: Store, tell: Tell, folder: Path) -> _Made:
     made = folder / archive.archive_name(found.spec.name, version)
     archive.write_archive(staged, version, exported, network.labels, made)
     tell("preflight, as a worker would")
-    inputs = exporters.generated_inputs(found.spec.tensors) + (int8.more_inputs(found, calibration) if calibration else [])
-    asked = calibration.requests if calibration else ()
+    inputs = exporters.generated_inputs(found.spec.tensors)
+    inputs += int8.more_inputs(found, calibration) if calibration else bf16.more_inputs(found, rounded) if rounded else []
+    asked = calibration.requests if calibration else rounded.requests if rounded else ()
     tried = preflight.try_archive(made, inputs, held_out, random, order.preflight_timeout_s, folder, asked)
+    if rounded:
+        loss = bf16.measure(found, version, network, rounded, tried)
+        return _Made(made, network, exported, tried, bf16.differences(found, version, network, loss, tried), None, loss)
     largest = wanted.tolerance or (None if calibration else found.spec.tolerance)
     compared = parity.compare(network, tried.read or tried.pairs, largest, exported.warnings)
     cost = int8.measure(found, network, calibration, tried) if calibration else None
-    return _Made(made, network, exported, tried, compared, cost)
+    return _Made(made, network, exported, tried, compared, cost, None)
 
 
 def _entry(order: Order, made: _Made, seconds: float) -> Entry:
@@ -225,6 +231,7 @@ def _entry(order: Order, made: _Made, seconds: float) -> Entry:
         parity=made.parity,
         accuracy=made.tried.accuracy,
         int8=made.int8,
+        bf16=made.bf16,
         warnings=list(made.exported.warnings),
         load=made.tried.load,
         sample=found.spec.sample or Sample(request=SAMPLE),

@@ -44,7 +44,7 @@ class Weights(Record):
 class Parity(Record):
     """How far the exported network is from the eager one: largest absolute difference of outputs.
 
-    In int8 there is no tolerance, unless the version has one of its own: see ``Int8``.
+    In int8 and bf16 there is no tolerance, unless the version has one of its own: see ``Int8`` and ``Bf16``.
     """
 
     largest_difference: float
@@ -115,6 +115,14 @@ class Int8(Record):
     accuracy_in_fp32: Accuracy | None
 
 
+class Bf16(Record):
+    """What rounding to bfloat16 costs; as of ``Int8``."""
+
+    agreement: float | None
+    compared: int
+    compared_on: Literal["held-out requests", "calibration requests", "generated inputs"]
+
+
 class Beside(NamedTuple):
     """A file of the store that goes with an archive."""
 
@@ -138,6 +146,7 @@ class Entry(Record):
     parity: Parity | None
     accuracy: Accuracy | None
     int8: Int8 | None = None
+    bf16: Bf16 | None = None
     warnings: list[str] = []
     sample: Sample
     serving: Serving
@@ -152,6 +161,12 @@ class Entry(Record):
     def is_adopted(self) -> bool:
         """Whether it was built elsewhere."""
         return self.weights.source == "adopted"
+
+    @property
+    def agreement(self) -> float | None:
+        """Share of inputs whose best class is the one in fp32; None in fp32, or where there are no classes."""
+        reduced = self.int8 or self.bf16
+        return reduced.agreement if reduced else None
 
     @property
     def beside(self) -> tuple[Beside, ...]:

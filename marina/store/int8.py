@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from marina.errors import MarinaError, UsageError
-from marina.store import archive, exporters, parity, preflight
+from marina.store import agreement, archive, exporters, parity, preflight
 from marina.store.index import Accuracy, Int8
 from marina.store.sources import HeldOut, Network, load_module
 from marina.store.spec import FILE_NAME, SpecFile
@@ -21,6 +21,7 @@ FP32 = {"openvino": "openvino", "onnx": "onnx", "aotinductor": "export"}  # the 
 HELD_BACK = 4  # where no held-out requests are, one in so many calibration requests is compared on instead
 COMPARED = 1000  # at most
 GENERATED = 128
+ADVICE = "calibrate on more requests, or on others, or choose precision bf16"
 
 
 @dataclass(frozen=True)
@@ -48,13 +49,22 @@ def requests_of(found: SpecFile, version: str) -> list[bytes]:
     """
     if found.spec.versions[version].precision != "int8":
         return []
-    spec, where = found.spec.calibration, found.folder / FILE_NAME
-    named = _files(found, spec.requests, spec.limit) if spec.requests else _of_training(found)
-    requests = list(islice(named, spec.limit))
+    requests, where = named_requests(found), found.folder / FILE_NAME
     if not requests:
         what = "add calibration: {requests: FOLDER}, or calibration() to the training file"
         raise UsageError(f"{where}: version {version} has precision int8, which needs requests to calibrate with: {what}")
     return requests
+
+
+def named_requests(found: SpecFile) -> list[bytes]:
+    """The requests that a spec names to calibrate on; none where it names none.
+
+    Raises:
+        UsageError: it names what is not there.
+    """
+    spec = found.spec.calibration
+    named = _files(found, spec.requests, spec.limit) if spec.requests else _of_training(found)
+    return list(islice(named, spec.limit))
 
 
 def calibrate(
@@ -85,6 +95,8 @@ def calibrate(
         random = network.weights.source == "random"
         tried = preflight.try_archive(made, [], held_out, any_answer=random, read=requests)
     inputs = [one for one, _ in tried.read]
+    if len(inputs) < len(requests):
+        raise MarinaError("precision int8: the handler's preprocess gives no tensors, so that nothing can be calibrated")
     return Calibration(inputs, compared[:COMPARED], compared_on, tried.accuracy)
 
 
@@ -96,7 +108,7 @@ def measure(found: SpecFile, network: Network, calibration: Calibration, tried: 
     """
     spec = found.spec.calibration
     parity.compare(network, tried.pairs, None)  # numbers, and of the right shapes, also on what it was not calibrated for
-    agreed = torch.tensor([share for inputs, outputs in tried.read or tried.pairs for share in _agreed(network, inputs, outputs)])
+    agreed = torch.tensor(agreement.shares(network, tried.read or tried.pairs))
     cost = Int8(
         calibrated_on=len(calibration.inputs),
         agreement=round(float(agreed.mean()), 4) if len(agreed) else None,
@@ -105,14 +117,20 @@ def measure(found: SpecFile, network: Network, calibration: Calibration, tried: 
         accuracy_in_fp32=calibration.accuracy,
     )
     if network.weights.source != "random":  # whose answers are all but alike
-        _check_agreement(cost, spec.agreement)
+        if cost.agreement is not None:
+            agreement.check("int8", cost.agreement, f"{cost.compared} {cost.compared_on}", spec.agreement, ADVICE)
         _check_accuracy(cost, tried.accuracy, spec.accuracy_loss)
     return cost
 
 
 def more_inputs(found: SpecFile, calibration: Calibration) -> list[exporters.Inputs]:
     """Inputs to compare on where there are no requests to."""
-    return [] if calibration.requests else [exporters.example_inputs(found.spec.tensors, GENERATED, GENERATED)]
+    return [] if calibration.requests else generated(found)
+
+
+def generated(found: SpecFile) -> list[exporters.Inputs]:
+    """Inputs to compare two precisions on; the same each time."""
+    return [exporters.example_inputs(found.spec.tensors, GENERATED, GENERATED)]
 
 
 def _files(found: SpecFile, named: str, limit: int) -> list[bytes]:
@@ -136,22 +154,6 @@ def _of_training(found: SpecFile) -> Iterator[bytes]:
         if not isinstance(request, bytes):
             raise UsageError(f"{file}: calibration() must yield requests, as bytes; it yields {type(request).__name__}")
         yield request
-
-
-def _agreed(network: Network, inputs: exporters.Inputs, outputs: Any) -> list[float]:
-    """For each row the share of its places (of one class, or of a mask's pixels) whose best class is the same."""
-    ours, theirs = (next(parity.tensors(one)) for one in (parity.run(network, inputs), outputs))
-    if ours.ndim < 2 or ours.shape[1] < 2 or not ours.is_floating_point():
-        return []
-    same = (ours.argmax(1) == theirs.argmax(1)).float()
-    return list(map(float, same.flatten(1).mean(1) if same.ndim > 1 else same))
-
-
-def _check_agreement(cost: Int8, least: float) -> None:
-    if cost.agreement is not None and cost.agreement < least:
-        found = f"the best class in int8 is the one in fp32 for {cost.agreement:.4f} of {cost.compared} {cost.compared_on}"
-        advice = "calibrate on more requests, or on others, or choose precision bf16"
-        raise MarinaError(f"{found}; the spec's calibration.agreement is {least:g}: {advice}")
 
 
 def _check_accuracy(cost: Int8, accuracy: Accuracy | None, most: float | None) -> None:

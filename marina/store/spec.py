@@ -114,7 +114,9 @@ class Version(Strict):
     script: bool = Field(False, description="with runtime torchscript: script the network, which keeps its branches and loops")
     threads: PositiveInt | None = Field(None, description="of one worker; the cores divided by its workers")
     device: Literal["cpu", "cuda"] | None = Field(None, description="what is assigned by TorchServe")
-    tolerance: PositiveFloat | None = Field(None, description="in place of the spec's; precision int8 has none but this")
+    tolerance: PositiveFloat | None = Field(
+        None, description="in place of the spec's; precisions int8 and bf16 have none but this"
+    )
 
     @property
     def called(self) -> str:
@@ -154,14 +156,17 @@ class LimitsSpec(Strict):
 
 
 class Calibration(Strict):
-    """What the int8 versions are calibrated on, and how much they may lose."""
+    """What the int8 versions are calibrated on, and how much they, and those in bf16, may lose."""
 
     requests: str | None = Field(
         None, description="folder, or pattern as images/*.png, of requests beside model.yaml; else calibration() of 'training'"
     )
     limit: PositiveInt = Field(300, description="most requests to calibrate on; more rarely help")
     agreement: float = Field(
-        0.98, ge=0, le=1, description="least share of requests whose best class in int8 is the one in fp32; 0 asks for none"
+        0.98,
+        ge=0,
+        le=1,
+        description="least share of requests whose best class in int8, or bf16, is the one in fp32; 0 asks for none",
     )
     accuracy_loss: NonNegativeFloat | None = Field(
         None, description="most that the measured accuracy in int8 may be below the one in fp32"
@@ -218,7 +223,9 @@ class Spec(Strict):
         "(tensor_model alone)",
     )
     tolerance: PositiveFloat = Field(1e-4, description="largest difference allowed between the exported and the eager network")
-    calibration: Calibration = Field(Calibration(), description="what int8 versions are calibrated on, and may lose")
+    calibration: Calibration = Field(
+        Calibration(), description="what int8 versions are calibrated on, and what reduced precisions may lose"
+    )
     serving: Serving = Field(Serving(), description="how versions are served unless config/deployment.yaml says otherwise")
     versions: dict[str, Version] = Field(min_length=1, description="by name, in quotes")
 

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from handlerkit.runtimes import Setting, load_runtime
 from handlerkit.testing import Worker
-from models import write_model
 from PIL import Image
 from scripts_of_ours import Ended, call_script, run_script
+from shades import TRAINING, write_shades
 
 from marina import paths
 from marina.paths import Store
@@ -25,65 +25,8 @@ from marina.store.index import read_index
 from marina.store.int8 import requests_of
 from marina.store.spec import find_spec
 
-NETWORK = """
-from torch import nn
-
-
-class Shades(nn.Sequential):
-    def __init__(self):
-        super().__init__(
-            nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(4), nn.Flatten(), nn.Linear(128, 16), nn.ReLU(),
-            nn.Linear(16, 2),
-        )
-"""
-TRAINING = """
-import io
-
-import torch
-from PIL import Image
-
-
-def train(network, progress):
-    torch.manual_seed(1)
-    optimizer = torch.optim.Adam(network.parameters(), 0.01)
-    for _ in range(80):
-        shades = torch.rand(64)
-        images = shades[:, None, None, None] + 0.05 * torch.randn(64, 3, 16, 16)
-        loss = torch.nn.functional.cross_entropy(network(images), (shades > 0.5).long())
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    progress(1, 1)
-
-
-def png(value):
-    file = io.BytesIO()
-    Image.new("RGB", (20, 20), (value, value, value)).save(file, "PNG")
-    return file.getvalue()
-
-
-def held_out():
-    for value in (*range(1, 100, 5), *range(155, 255, 5)):
-        yield png(value), "dark" if value < 128 else "light"
-"""
-FILES = {"network.py": NETWORK, "training.py": TRAINING}
-MODEL: dict[str, Any] = {
-    "options": {"size": [16, 16]},
-    "input": [3, 16, 16],
-    "labels": ["dark", "light"],
-    "sample": {"request": "light.png"},
-}
 ALL = {name: {"source": {"network": "network.py"}, "runtime": name, "precision": "int8"} for name in INT8}
 BY_FOLDER = {"requests": "shades"}
-
-
-def write_shades(folder: Path, files: dict[str, str] | None = None, /, **changes: Any) -> Path:
-    """A small real classifier with a folder of images to calibrate on."""
-    model = write_model(folder, FILES | (files or {}), **MODEL | {"versions": {"1": ALL["openvino"]}} | changes)
-    (model / "shades").mkdir(exist_ok=True)
-    for value in range(0, 256, 10):
-        Image.new("RGB", (20, 20), (value, value, value)).save(model / "shades" / f"{value:03}.png")
-    return model
 
 
 def build(capsys: pytest.CaptureFixture[str], model: Path, store: Path, *options: str) -> Ended:
