@@ -53,19 +53,21 @@ class Outcome:
         return "failed" if self.entry is None else "built" if self.built else "unchanged"
 
 
-def carry_out_all(orders: list[Order], store: Store, jobs: int = 1) -> list[Outcome]:
+def carry_out_all(orders: list[Order], store: Store, jobs: int = 1, *, apart: bool = False) -> list[Outcome]:
     """The outcome of each order, in their order; what has not changed is found out first, without importing torch.
 
     Args:
         orders: what is to be built.
         store: where.
         jobs: how many processes build at once; 1 builds in this one. Cores are divided among them.
+        apart: whether also one alone has a process of its own, so that a build that is killed ends nothing else.
     """
     outcomes = {number: _looked(order, store) for number, order in enumerate(orders)}
     waiting = [number for number, outcome in outcomes.items() if outcome is None]
     if waiting:
         with Board() as board:
-            run = _one_by_one if min(jobs, len(waiting)) == 1 else _Crew(min(jobs, len(waiting))).run
+            size = min(jobs, len(waiting))
+            run = _one_by_one if size == 1 and not apart else _Crew(size).run
             for number, outcome in run([(number, orders[number]) for number in waiting], store, board):
                 outcomes[number] = outcome
     return [outcome for _, outcome in sorted(outcomes.items()) if outcome]

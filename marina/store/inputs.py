@@ -18,6 +18,7 @@ from marina.store.spec import FILE_NAME, SpecFile
 PACKAGES = ("torch", "torchvision", "torchserve", "torch-model-archiver")
 OF_RUNTIMES = {"onnx": ("onnx", "onnxruntime"), "openvino": ("openvino",)}
 OF_PRECISIONS = {"int8": ("nncf", "torchao")}
+EVIDENCE = ".tuning.json"  # how fast versions are, which scripts/tune_model.py writes beside their spec
 READ_BY_PEOPLE = ("readme", "licence", "license", "changelog")  # beside a spec, unless it names them itself
 
 
@@ -73,7 +74,8 @@ def kit_digest() -> str:
 
 
 def _counts(path: Path, found: SpecFile) -> bool:
-    return path != found.folder / FILE_NAME and not path.stem.lower().startswith(READ_BY_PEOPLE)
+    says_nothing = path.stem.lower().startswith(READ_BY_PEOPLE) or path.name.endswith(EVIDENCE)
+    return path != found.folder / FILE_NAME and not says_nothing
 
 
 @cache
