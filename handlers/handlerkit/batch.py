@@ -26,6 +26,7 @@ class Row(dict[str, Any]):
         headers: the request's headers, their names in lower case (HTTP's are case-insensitive, TorchServe's are not).
         status: of the answer; None while there is none.
         answer: a JSON value, text or bytes.
+        json: the answer as JSON, where it is a JSON value.
         content_type: of text or bytes, where the handler says it.
         kept: what ``preprocess_row`` learned of the row and ``postprocess_row`` needs, such as where an image was placed.
         passed: the stages that it went through, where requests are traced.
@@ -37,6 +38,7 @@ class Row(dict[str, Any]):
         self.request_id = str(self.headers.get("x-request-id") or request_id)
         self.status: HTTPStatus | None = None
         self.answer: Any = None
+        self.json = ""
         self.content_type: str | None = None
         self.kept: Any = None
         self.passed: list[Passed] = []
@@ -79,7 +81,7 @@ class Row(dict[str, Any]):
             TypeError: likewise, for example a tensor.
         """
         if not isinstance(answer, (str, bytes)):
-            json.dumps(answer, allow_nan=False)
+            self.json = json.dumps(answer, allow_nan=False)
         self.answer, self.content_type, self.status = answer, content_type, HTTPStatus.OK
 
     def refuse(self, error: RequestError) -> None:

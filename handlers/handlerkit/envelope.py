@@ -41,10 +41,6 @@ class Plain:
 
     inputs: list[Mapping[str, Any]]
 
-    def close(self, answers: Sequence[Any]) -> Any:
-        """The body of the reply, a JSON value."""
-        return answers[0]
-
 
 @dataclass(frozen=True)
 class KServeV1:

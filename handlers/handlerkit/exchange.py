@@ -48,9 +48,11 @@ class Request:
             body = self.refusing.refuse(refusal) if self.refusing else refusal
             return refused.status or HTTPStatus.INTERNAL_SERVER_ERROR, JSON, _text(body)
         first = self.rows[0]
-        if isinstance(self.envelope, Plain) and isinstance(first.answer, (str, bytes)):
+        if not isinstance(self.envelope, Plain):
+            return HTTPStatus.OK, JSON, _text(self.envelope.close([_json(row) for row in self.rows]))
+        if isinstance(first.answer, (str, bytes)):
             return HTTPStatus.OK, first.content_type, first.answer
-        return HTTPStatus.OK, JSON, _text(self.envelope.close([_json(row) for row in self.rows]))
+        return HTTPStatus.OK, JSON, f"{first.json}\n"
 
     def _refusal(self, row: Row) -> dict[str, Any]:
         if len(self.rows) == 1:
@@ -106,7 +108,8 @@ def _open(index: int, parts: Mapping[str, Any], context: Any, version: str, limi
     except RequestError as error:
         whole.refuse(error)
         return Request(Plain([parts]), Batch([whole]), refusing)
-    return Request(envelope, Batch(Row(one, request_id, headers) for one in envelope.inputs), refusing)
+    rows = (whole if one is parts else Row(one, request_id, headers) for one in envelope.inputs)
+    return Request(envelope, Batch(rows), refusing)
 
 
 def _came_by_grpc(headers: Mapping[str, Any]) -> bool:

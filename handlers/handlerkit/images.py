@@ -142,8 +142,10 @@ def decode_sized(
     try:
         if least is not None:
             _decode_small(image, least)
-        upright = _flat(_eight_bits(ImageOps.exif_transpose(image))).convert(mode)
-        return upright, sent[::-1] if image.getexif().get(ORIENTATION) in SIDEWAYS else sent
+        is_sideways = image.getexif().get(ORIENTATION) in SIDEWAYS
+        ImageOps.exif_transpose(image, in_place=True)
+        upright = _in_mode(_flat(_eight_bits(image)), mode)
+        return upright, sent[::-1] if is_sideways else sent
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise UnprocessableInput(f"The {image.format} image is damaged: {error}.") from error
 
@@ -164,9 +166,10 @@ def fit(image: Image.Image, options: ImageOptions) -> Image.Image:
             f"The image has {image.width} x {image.height} pixels, resized {resized[0]} x {resized[1]}; "
             f"the limit is {options.max_megapixels:g} megapixels."
         )
-    image = image.resize((resized[0], resized[1]), resample)
-    left, top = round((image.width - width) / 2), round((image.height - height) / 2)
-    return image.crop((left, top, left + width, top + height))
+    left, top = round((resized[0] - width) / 2), round((resized[1] - height) / 2)
+    across, down = image.width / resized[0], image.height / resized[1]
+    kept = (left * across, top * down, (left + width) * across, (top + height) * down)  # what is cut off is not resized
+    return image.resize((width, height), resample, kept)
 
 
 def to_tensor(image: Image.Image, options: ImageOptions) -> torch.Tensor:
@@ -181,10 +184,11 @@ def on_ground(image: Image.Image, options: ImageOptions) -> Image.Image:
 
 def normalised(image: Image.Image, options: ImageOptions) -> torch.Tensor:
     """float32, shape [channels, height, width], normalised by the options' mean and std."""
-    pixels = torch.from_numpy(np.array(image, dtype=np.float32) / 255)
+    pixels = torch.from_numpy(np.array(image))
     pixels = pixels.unsqueeze(0) if pixels.ndim == 2 else pixels.permute(2, 0, 1)
     mean, std = (torch.tensor(values).reshape(-1, 1, 1) for values in (options.mean, options.std))
-    return ((pixels - mean) / std).contiguous()
+    made = torch.empty(pixels.shape).copy_(pixels)  # as many floats as there are pixels, and no more of them
+    return made.div_(255).sub_(mean).div_(std)
 
 
 def _decode_small(image: Image.Image, least: int) -> None:
@@ -212,6 +216,11 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     if "transparency" in image.info:
         narrow[values == image.info["transparency"]] = 255
     return Image.fromarray(narrow)
+
+
+def _in_mode(image: Image.Image, mode: str) -> Image.Image:
+    """The image in a colour mode; Pillow's conversion copies one that is in it already."""
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _flat(image: Image.Image) -> Image.Image:

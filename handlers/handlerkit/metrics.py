@@ -11,10 +11,12 @@ from __future__ import annotations
 import atexit
 import threading
 import time
-from collections import Counter
+from bisect import bisect_left
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
+from itertools import accumulate
 from typing import Any, Literal
 
 from ts.metrics.metric_type_enum import MetricTypes
@@ -40,6 +42,7 @@ COUNTERS: dict[str, tuple[str, ...]] = {
 }
 MOST_LABELS = 50
 FLUSH_SECONDS = 1.0
+Series = tuple[str, tuple[str, ...]]  # a metric and its labels
 
 
 def metrics() -> dict[str, tuple[str, ...]]:
@@ -60,7 +63,8 @@ class Meter:
         self._labels = (model, version)
         self._written = {name: _get_or_add(cache, name, dimensions) for name, dimensions in metrics().items()}
         self._lock = threading.Lock()
-        self._pending: Counter[tuple[str, tuple[str, ...]]] = Counter()
+        self._counted: Counter[Series] = Counter()
+        self._observed: defaultdict[Series, Counter[float]] = defaultdict(Counter)
         self._seen: set[str] = set()
         threading.Thread(target=self._flush_forever, name="metrics", daemon=True).start()
         atexit.register(self.flush)
@@ -80,10 +84,10 @@ class Meter:
         self._observe("marina_batch_rows", len(rows))
         for kind, answers in Counter(row.kind for row in rows).items():
             self._observe("marina_answer_seconds", seconds, kind, times=answers)
+        for (kind, status), answers in Counter((row.kind, row.status) for row in rows).items():
+            self._count("marina_answers_total", kind, str((status or HTTPStatus.INTERNAL_SERVER_ERROR).value), times=answers)
         for row in rows:
-            status = row.status or HTTPStatus.INTERNAL_SERVER_ERROR
-            self._count("marina_answers_total", row.kind, str(status.value))
-            if status is not HTTPStatus.OK:
+            if row.status is not HTTPStatus.OK:
                 self._count("marina_refusals_total", row.answer["type"] if row.answer else "none")
 
     def answer(self, label: str, probability: float) -> None:
@@ -100,20 +104,34 @@ class Meter:
     def flush(self) -> None:
         """Write what has come together since the last time."""
         with self._lock:
-            pending, self._pending = self._pending, Counter()
-        for (name, labels), value in pending.items():
-            self._written[name].add_or_update(round(value, 6), list(labels))
+            counted, self._counted = self._counted, Counter()
+            observed, self._observed = self._observed, defaultdict(Counter)
+        for (name, labels), value in counted.items():
+            self._write(name, labels, value)
+        for (name, labels), values in observed.items():
+            self._write_histogram(name, labels, values)
 
-    def _count(self, name: str, *labels: str, value: float = 1) -> None:
+    def _count(self, name: str, *labels: str, times: int = 1) -> None:
         with self._lock:
-            self._pending[name, (*self._labels, *labels)] += value  # type: ignore[assignment]  # Counter adds floats too
+            self._counted[name, (*self._labels, *labels)] += times
 
     def _observe(self, name: str, value: float, *labels: str, times: int = 1) -> None:
-        for bound in HISTOGRAMS[name][0]:
-            self._count(f"{name}_bucket", *labels, f"{bound:g}", value=times * (value <= bound))
-        self._count(f"{name}_bucket", *labels, "+Inf", value=times)
-        self._count(f"{name}_sum", *labels, value=times * value)
-        self._count(f"{name}_count", *labels, value=times)
+        with self._lock:
+            self._observed[name, (*self._labels, *labels)][value] += times
+
+    def _write(self, name: str, labels: tuple[str, ...], value: float) -> None:
+        self._written[name].add_or_update(round(value, 6), list(labels))
+
+    def _write_histogram(self, name: str, labels: tuple[str, ...], values: Counter[float]) -> None:
+        """Each bucket counts what is at most its bound, as Prometheus has them."""
+        bounds = HISTOGRAMS[name][0]
+        within = [0] * (len(bounds) + 1)
+        for value, times in values.items():
+            within[bisect_left(bounds, value)] += times
+        for bound, times in zip([*(f"{bound:g}" for bound in bounds), "+Inf"], accumulate(within), strict=True):
+            self._write(f"{name}_bucket", (*labels, bound), times)
+        self._write(f"{name}_sum", labels, sum(value * times for value, times in values.items()))
+        self._write(f"{name}_count", labels, values.total())
 
     def _flush_forever(self) -> None:
         while True:
