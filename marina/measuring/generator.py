@@ -12,10 +12,8 @@ os.environ.setdefault("GEVENT_BACKEND", "select")  # epoll's timers are a millis
 
 import itertools
 import logging
-import ssl
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import gevent
@@ -23,20 +21,19 @@ import numpy as np
 from gevent.event import Event
 from gevent.queue import SimpleQueue
 from geventhttpclient import HTTPClient
-from geventhttpclient.response import HTTPConnectionClosed, HTTPParseError
 from locust import User, task
 from locust.env import Environment
 from locust.exception import StopUser
 
-from marina.measuring.order import Answers, Order, read_order, write_answers
+from marina.measuring.order import CUT, Answers, Order, read_order, write_answers
 
 REPLY_SECONDS = 150.0
 CONNECT_SECONDS = 10.0
 EXAMPLE_BYTES = 300
 OK = 200
-NO_REPLY = (OSError, HTTPConnectionClosed, HTTPParseError)
+LOST_TRIES, LOST_SECONDS = 10, 1.0  # without any answer, after which there is no server any more
 Asked = tuple[str, bytes, dict[str, str]]
-Due = tuple[float, Asked]
+Due = tuple[float, bool, Asked]  # the moment, whether a connection was free then, the request
 
 
 class Caller(User):
@@ -61,9 +58,10 @@ class Run:
         self._requests = itertools.cycle(requests)
         self._queue: SimpleQueue[Due | None] = SimpleQueue()
         self._client = _client(order)
-        self._answered: list[tuple[float, float, float, int]] = []
+        self._in_work = 0
+        self._answered: list[tuple[float, float, float, int, bool]] = []
         self._cut: list[float] = []
-        self._cut_in_a_row = 0
+        self._trouble, self._tries = 0.0, 0  # since when no answer comes, and requests that were sent since
         self._examples: dict[str, str] = {}
         self._lost: str | None = None
         self._over = Event()
@@ -93,28 +91,37 @@ class Run:
             waited: Due | None = self._queue.get()
             return waited
         now = time.perf_counter()
-        return None if now >= self._end or self._lost else (now, next(self._requests))
+        return None if now >= self._end or self._lost else (now, True, next(self._requests))
 
-    def send(self, due: float, asked: Asked) -> None:
+    def send(self, due: float, free: bool, asked: Asked) -> None:
         """Send a request and note what came of it."""
+        self._in_work += 1
+        try:
+            self._send(due, free, asked)
+        finally:
+            self._in_work -= 1
+
+    def _send(self, due: float, free: bool, asked: Asked) -> None:
         path, body, headers = asked
         sent = time.perf_counter()
         try:
             reply = self._client.post(path, body=body, headers=headers)
             content = reply.read()
-        except NO_REPLY as error:
-            self._note_cut(due, error)
+        except Exception as error:  # whatever it is: Locust would log it, and go on
+            self._note_cut(due, sent, error)
             return
-        self._answered.append((due, sent, time.perf_counter(), reply.status_code))
-        self._cut_in_a_row = 0
+        self._answered.append((due, sent, time.perf_counter(), reply.status_code, free))
+        self._tries = 0
         if reply.status_code != OK:
             self._examples.setdefault(str(reply.status_code), content[:EXAMPLE_BYTES].decode(errors="replace"))
 
-    def _note_cut(self, due: float, error: Exception) -> None:
+    def _note_cut(self, due: float, sent: float, error: Exception) -> None:
+        now = time.perf_counter()
         self._cut.append(due)
-        self._cut_in_a_row += 1
-        self._examples.setdefault("cut", f"{type(error).__name__}: {error}")
-        if self._cut_in_a_row >= max(10, 2 * self.order.connections):
+        self._trouble = self._trouble if self._tries else now
+        self._tries += 1 if not self._tries or sent > self._trouble else 0
+        self._examples.setdefault(CUT, f"{type(error).__name__}: {error}")
+        if self._tries > LOST_TRIES and now > self._trouble + LOST_SECONDS:
             self._lost = f"{type(error).__name__}: {error}"
             self._over.set()
 
@@ -125,7 +132,8 @@ class Run:
             if due >= self._end or self._lost:
                 return
             self._wait_until(due)
-            self._queue.put((due, next(self._requests)))
+            free = self._in_work + self._queue.qsize() < self.order.connections
+            self._queue.put((due, free, next(self._requests)))
 
     def _wait_until(self, moment: float) -> None:
         self._over.wait(max(moment - time.perf_counter(), 0.0))
@@ -144,26 +152,24 @@ class Run:
         self._clock = (before, time.process_time())
 
     def _answers(self, unsent: int) -> Answers:
-        columns = np.array(self._answered, dtype=np.float64).reshape(-1, 4).T
+        columns = np.array(self._answered, dtype=np.float64).reshape(-1, 5).T
         due, sent, ended = columns[:3] - self._begin
         cut = np.array(self._cut, dtype=np.float64) - self._begin
         used = self._clock[1] - self._clock[0]
-        return Answers(due, sent, ended, columns[3].astype(np.int64), cut, unsent, self._examples, used, self._lost)
+        status, free = columns[3].astype(np.int64), columns[4].astype(np.bool_)
+        return Answers(due, sent, ended, status, free, cut, unsent, self._examples, used, self._lost)
 
 
 def _client(order: Order) -> HTTPClient:
     """One pool of connections, of which the last that was used is used again first."""
+    trusted = str(order.cacert) if order.cacert else os.environ.get("REQUESTS_CA_BUNDLE")  # as marina.serving.access has it
     return HTTPClient.from_url(
         order.base_url,
         concurrency=order.connections,
         connection_timeout=CONNECT_SECONDS,
         network_timeout=REPLY_SECONDS,
-        ssl_context_factory=_trusting(order.cacert) if order.base_url.startswith("https:") else None,
+        ssl_options={"ca_certs": trusted} if trusted else None,
     )
-
-
-def _trusting(cacert: Path | None) -> Callable[[], ssl.SSLContext]:
-    return lambda: ssl.create_default_context(cafile=str(cacert) if cacert else None)
 
 
 def main() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
+from math import isnan
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +15,10 @@ from marina.measuring.order import Answers
 
 GOOD = 200
 NEARLY_ALL = 0.8  # of its one core: from here on the generator makes requests wait
-KEPT_UP = 0.98  # of the requests that were due
-LATE_SECONDS = 0.005
+KEPT_UP = 0.95  # of the requests that were due
+LATE = 0.1  # of the median latency
+LATE_SECONDS = 0.001  # what it takes to wake up is less
+PERCENTILES = (50, 90, 95, 99)
 
 
 @dataclass(frozen=True)
@@ -41,12 +45,16 @@ class Measurement:
     @property
     def throughput(self) -> float:
         """Good answers a second: those that came within the time."""
-        ended = self.answers.ended
-        return float(np.sum(self._good & (ended >= 0) & (ended < self.seconds))) / self.seconds
+        return self._came(self._good) / self.seconds
 
     def percentile(self, p: float) -> float:
         """The latency in seconds that p percent of the good answers were not above; NaN where there were none."""
         return float(np.percentile(self.latencies, p)) if self.latencies.size else float("nan")
+
+    @property
+    def load(self) -> str:
+        """What was put on the server, in words."""
+        return f"{self.connections} connections" if self.rate is None else f"{self.rate:g} a second"
 
     @property
     def sent(self) -> int:
@@ -74,25 +82,67 @@ class Measurement:
         return self.answers.processor_seconds / self.seconds
 
     @property
+    def kept_up(self) -> bool:
+        """Whether good answers came as fast as requests were due, or nearly; always in a closed loop."""
+        return self.rate is None or self._came(self._good) >= KEPT_UP * self.rate * self.seconds - 1
+
+    @property
+    def lateness(self) -> float:
+        """Median of the seconds by which the generator sent later than was due though a connection was free."""
+        late = (self.answers.sent - self.answers.due)[self._measured & self.answers.free]
+        return float(np.median(late)) if late.size else 0.0
+
+    @property
     def warnings(self) -> list[str]:
         """Why the figures may say something else than how fast the server is."""
-        return [text for text in (self._generator_warning(), self._rate_warning(), self._failure_warning()) if text]
+        return [
+            text
+            for text in (self._generator_warning(), self._late_warning(), self._rate_warning(), self._failure_warning())
+            if text
+        ]
+
+    def document(self) -> dict[str, Any]:
+        """Its figures for a program, in the units that their names say."""
+        latencies = {f"p{p}": self.percentile(p) for p in PERCENTILES} | {"max": self.percentile(100)}
+        return {
+            "connections": self.connections,
+            "rate_per_second": self.rate,
+            "seconds": self.seconds,
+            "throughput_per_second": round(self.throughput, 3),
+            "latency_seconds": {name: None if isnan(value) else round(value, 6) for name, value in latencies.items()},
+            "sent": self.sent,
+            "statuses": {str(status): count for status, count in self.statuses.items()},
+            "without_answer": self.cut,
+            "unsent": self.answers.unsent,
+            "kept_up": self.kept_up,
+            "generator_share": round(self.generator_share, 3),
+            "generator_late_seconds": round(self.lateness, 6),
+            "examples": self.answers.examples,
+            "warnings": self.warnings,
+        }
 
     def _generator_warning(self) -> str | None:
         if self.generator_share < NEARLY_ALL:
             return None
         return f"the load generator used {self.generator_share:.0%} of its one core: what was measured is it, not the server"
 
-    def _rate_warning(self) -> str | None:
-        if self.rate is None:
+    def _late_warning(self) -> str | None:
+        if not self.lateness > max(LATE * self.percentile(50), LATE_SECONDS):
             return None
-        due = self.sent + self.answers.unsent
-        if self.sent < KEPT_UP * due:
-            return (
-                f"{self.answers.unsent} of {due} requests were never sent, since all {self.connections} connections were in use: "
-                f"{self.rate:g} a second is more than the server answers"
-            )
-        return None
+        return (
+            f"the load generator sent {self.lateness * 1000:.1f} ms later than was due, which is part of the latencies: "
+            "it lacks processor time"
+        )
+
+    def _rate_warning(self) -> str | None:
+        came = self._came(self.answers.status > 0)
+        if self.rate is None or came >= KEPT_UP * self.rate * self.seconds - 1:
+            return None
+        waiting = f" over {self.connections} connections, for which {self.answers.unsent} requests still waited at the end"
+        return (
+            f"{came / self.seconds:.4g} answers a second came of the {self.rate:g} that were due"
+            f"{waiting * bool(self.answers.unsent)}: latencies grow as long as the load lasts"
+        )
 
     def _failure_warning(self) -> str | None:
         if not self.failed:
@@ -100,6 +150,11 @@ class Measurement:
         kinds = [f"{count} × {status}" for status, count in self.statuses.items() if status != GOOD]
         kinds += [f"{self.cut} without an answer"] * bool(self.cut)
         return f"{self.failed} of {self.sent} requests failed: {', '.join(kinds)}"
+
+    def _came(self, which: NDArray[np.bool_]) -> int:
+        """How many of these answers came within the time."""
+        ended = self.answers.ended
+        return int(np.sum(which & (ended >= 0) & (ended < self.seconds)))
 
     @cached_property
     def _waited(self) -> NDArray[np.float64]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+CUT = "no answer"  # beside the statuses, where examples are listed
 ORDER, ANSWERS, TOLD = "order.json", "answers.npz", "told.json"
 
 
@@ -35,9 +36,10 @@ class Answers:
         sent: when it was sent: later where the connections were all taken, or the generator was.
         ended: when its answer had come whole.
         status: HTTP status of the answer.
+        free: whether a connection was free when it was due.
         cut: when each request that no answer came to was due.
         unsent: requests that were due, and for which no connection was free until the end.
-        examples: the first answer's text by status, and of a cut one the reason, under "cut".
+        examples: the first answer's text by status, and why the first had none, under CUT.
         processor_seconds: that the generator used while it measured.
         lost: why the load ended before its time: no server any more; else None.
     """
@@ -46,6 +48,7 @@ class Answers:
     sent: NDArray[np.float64]
     ended: NDArray[np.float64]
     status: NDArray[np.int64]
+    free: NDArray[np.bool_]
     cut: NDArray[np.float64]
     unsent: int
     examples: dict[str, str]

@@ -76,10 +76,12 @@ class Access:
             raise MarinaError(f"{_address(url)} refuses the {api} token of {file}: it is another server's; give --keys FILE")
         return answer
 
+    def headers(self, api: Api) -> dict[str, str]:
+        """What requests to an API are let in by, for who sends them himself: its token, where ``send`` was asked for one."""
+        return {"Authorization": f"Bearer {self._tokens[api]}"} if api in self._tokens else {}
+
     def _sent(self, session: requests.Session, api: Api, method: str, url: str, **given: Any) -> requests.Response:
-        headers = {**given.pop("headers", {})}
-        if token := self._tokens.get(api):
-            headers["Authorization"] = f"Bearer {token}"
+        headers = {**given.pop("headers", {}), **self.headers(api)}
         try:
             answer = session.request(method, url, headers=headers, verify=self._trusted(), **given)
         except requests.exceptions.SSLError as error:

@@ -65,7 +65,7 @@ class Inference:
             Unreachable: nothing answers.
             MarinaError: no answer in time.
         """
-        path = f"{self.address}/{route}/{model}" + (f"/{version}" if version else "")
+        path = self.address + path_of(route, model, version)
         sent = {"Content-Type": BYTES, **(headers or {})}
         try:
             answer = self._access.send(
@@ -92,6 +92,11 @@ class Inference:
         if not answer.ok:
             raise MarinaError(f"{path}: {answer.status_code}: {message_of(answer)}")
         return str(answer.json()["version"])
+
+
+def path_of(route: Route, model: str, version: str | None) -> str:
+    """Where a model is asked, from the root of the API."""
+    return f"/{route}/{model}" + (f"/{version}" if version else "")
 
 
 def _answer(answer: requests.Response) -> Answer:

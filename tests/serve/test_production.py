@@ -102,6 +102,15 @@ def test_an_address_that_is_not_listed_is_refused_and_nothing_is_fetched(secured
     assert {path: path.stat().st_mtime_ns for path in secured.store.archives.iterdir()} == before
 
 
+def test_a_load_gets_in_as_well(secured: Serving) -> None:
+    """With the certificate that is named and the token that is found, over TLS; nobody sees the token."""
+    done = ask(secured, "benchmark_model", "digits", "--connections", "2", "--seconds", "1", "--warm-up", "0.2", "--json")
+    assert done.code == 0, done.err
+    (found,) = json.loads(done.out)["measurements"]
+    assert set(found["statuses"]) == {"200"}
+    assert json.loads(keys(secured).read_text())["inference"]["key"] not in done.out + done.err
+
+
 @contextmanager
 def server_of(folder: Path) -> Iterator[tuple[str, list[str]]]:
     """A server that gives away a folder's files: its address, and what it has been asked for so far."""
