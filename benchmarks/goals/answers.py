@@ -27,9 +27,9 @@ def _results(name: str, ours: Answers, exact: Answers) -> list[Result]:
     agree = Compared(f"digits, {name}: top-1 agreement with eager fp32", group, AGREEMENT[name], "higher", unit)
     accuracies = {"accuracy_interval": wilson(ours.hits, count), "eager_interval": wilson(exact.hits, count)}
     apart = float(np.abs(ours.probabilities - exact.probabilities).max())
-    agreed = agree.result([float(same)], [float(count)], largest_probability_difference=apart)
+    agreed = agree.result([float(same)], [float(count)], {"largest_probability_difference": apart})
     return [
-        loss.result([float(ours.hits)], [float(exact.hits)], **accuracies),
+        loss.result([float(ours.hits)], [float(exact.hits)], accuracies),
         Result(**vars(agreed) | {"low": low, "high": high}),
     ]
 

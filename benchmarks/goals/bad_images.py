@@ -28,7 +28,7 @@ def bad_images(bench: Bench) -> list[Result]:
     goal = Compared("1 % bad images: good ones lost to batch-mates, stock at batch 8", "bad_images", 0.0, "lower", "share")
     lost = {name: [_lost(one) for one in rounds.measurements[name]] for name in ("ours", "stock")}
     statuses = {name: [one.statuses for one in rounds.measurements[name]] for name in lost}
-    return [goal.result(lost["ours"], lost["stock"], statuses=statuses, **loads(rounds, "ours", "stock"))]
+    return [goal.result(lost["ours"], lost["stock"], {"statuses": statuses} | loads(rounds, "ours", "stock"))]
 
 
 def _lost(measured: Measurement) -> float:

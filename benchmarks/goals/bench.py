@@ -44,7 +44,7 @@ class Compared:
     better: Better = "higher"
     unit: str = "images/s"
 
-    def result(self, ours: Sequence[float], other: Sequence[float], **detail: Any) -> Result:
+    def result(self, ours: Sequence[float], other: Sequence[float], detail: Mapping[str, Any] | None = None) -> Result:
         """The result of figures that were taken in turns, round by round."""
         ratios = [a / b if b else float("nan") for a, b in zip(ours, other, strict=True)]
         interval = median_interval(ratios)
@@ -61,14 +61,15 @@ class Compared:
             interval.high,
             self.unit,
             ratios,
-            detail,
+            dict(detail or {}),
             machine_and_date(),
         )
 
-    def of(self, rounds: Rounds, ours: str, other: str, figure: str | Figure, **detail: Any) -> Result:
+    def of(self, rounds: Rounds, ours: str, other: str, figure: str | Figure, detail: Mapping[str, Any] | None = None) -> Result:
         """The result of loads."""
         taken = FIGURES[figure] if isinstance(figure, str) else figure
-        return self.result(rounds.figures(ours, taken), rounds.figures(other, taken), **detail | loads(rounds, ours, other))
+        told = dict(detail or {}) | loads(rounds, ours, other)
+        return self.result(rounds.figures(ours, taken), rounds.figures(other, taken), told)
 
 
 @dataclass(frozen=True)

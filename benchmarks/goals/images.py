@@ -28,10 +28,10 @@ def resnet18(bench: Bench) -> list[Result]:
     ours, theirs = {"ours": f"OpenVINO, {INT8.serving}"}, {"stock": str(settled)}
     group = "resnet18"
     return [
-        Compared(f"{RESNET}: int8, stock as shipped", group, 6.0).of(rounds, "int8", "shipped", "throughput", **ours),
-        Compared(f"{RESNET}: int8, stock tuned", group, 4.0).of(rounds, "int8", "tuned", "throughput", **ours | theirs),
+        Compared(f"{RESNET}: int8, stock as shipped", group, 6.0).of(rounds, "int8", "shipped", "throughput", ours),
+        Compared(f"{RESNET}: int8, stock tuned", group, 4.0).of(rounds, "int8", "tuned", "throughput", ours | theirs),
         Compared(f"{RESNET}: bf16, stock as shipped", group, 3.5).of(rounds, "bf16", "shipped", "throughput"),
-        Compared(f"{RESNET}: bf16, stock tuned", group, None).of(rounds, "bf16", "tuned", "throughput", **theirs),
+        Compared(f"{RESNET}: bf16, stock tuned", group, None).of(rounds, "bf16", "tuned", "throughput", theirs),
         Compared(f"{RESNET}: p99, int8, stock as shipped", group, 0.25, "lower", "s").of(rounds, "int8", "shipped", "p99"),
         Compared(f"{RESNET}: p99, bf16, stock as shipped", group, None, "lower", "s").of(rounds, "bf16", "shipped", "p99"),
     ]
@@ -57,7 +57,7 @@ def large(bench: Bench) -> list[Result]:
         shipped = bench.serve(stack, "shipped", kept.stock("resnet18"), SHIPPED, shipped=True)
         rounds = bench.in_turns({"int8": bench.case(ours, picture, 8), "shipped": bench.case(shipped, picture, 8)})
     goal = Compared("ResNet-18, 12-megapixel JPEG, 8 connections: int8, stock as shipped", "large", 8.0)
-    return [goal.of(rounds, "int8", "shipped", "throughput", megabytes=len(picture[0]) / 1e6)]
+    return [goal.of(rounds, "int8", "shipped", "throughput", {"megabytes": len(picture[0]) / 1e6})]
 
 
 def single(bench: Bench) -> list[Result]:

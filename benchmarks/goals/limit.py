@@ -43,6 +43,6 @@ def _results(found: dict[str, list[float]]) -> list[Result]:
     detail = {"L": most, "N": found["nothing"], **{way: found[way] for way in WAYS}}
     what = "ResNet-18, 65 KB JPEG, 16 connections"
     return [
-        Compared(f"{what}: the limit 1/(1/L + 1/N)", "limit", 0.95).result(found["ours"], limits, **detail),
+        Compared(f"{what}: the limit 1/(1/L + 1/N)", "limit", 0.95).result(found["ours"], limits, detail),
         Compared(f"{what}: L alone, no server", "limit", None).result(found["ours"], most),
     ]

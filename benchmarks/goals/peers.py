@@ -36,8 +36,8 @@ def against(bench: Bench, *, name: str) -> list[Result]:
         )
     what, group, share = "ResNet-18, 65 KB JPEG, 16 connections", f"peer_{name}", {"share": str(peer.share)}
     return [
-        Compared(f"{what}: {peer.name} as its guide has it", group, GUIDES).of(rounds, "ours", "guide", "throughput", **share),
-        Compared(f"{what}: {peer.name} with our runtime", group, EQUAL).of(rounds, "ours", "equal", "throughput", **share),
+        Compared(f"{what}: {peer.name} as its guide has it", group, GUIDES).of(rounds, "ours", "guide", "throughput", share),
+        Compared(f"{what}: {peer.name} with our runtime", group, EQUAL).of(rounds, "ours", "equal", "throughput", share),
     ]
 
 

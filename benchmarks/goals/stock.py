@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from contextlib import ExitStack
+from collections.abc import Iterator
 from dataclasses import asdict
 
 from goals.bench import Bench
@@ -15,36 +15,40 @@ from marina.measuring.load import Load, measure
 
 SHARES = ((2, 1), (1, 2), (2, 2))  # workers, and threads of each
 BATCHES, DELAYS = (1, 4, 8, 16), (1, 20)
-SECONDS, WARM_UP = 4.0, 1.0
+SECONDS, WARM_UP = 3.0, 2.0
 UNTRIED = Serving(workers=2, batch_size=8, delay_ms=1, threads=1)  # for a smoke run
 
 
 def tuned(bench: Bench, network: str = "resnet18") -> Serving:
-    """The settings by which it answers most in a short trial of all; kept with all trials in the benchmark's folder."""
+    """The settings by which it answers most in a short trial of all; each trial is kept in the benchmark's folder."""
     if bench.smoke:
         return UNTRIED
     file = bench.kept.folder / f"tuned-{network}.json"
-    if not file.exists():
-        trials = [asdict(serving) | {"images_per_second": rate} for serving, rate in _trials(bench, network)]
-        file.write_text(json.dumps(trials, indent=1))
-    best = max(json.loads(file.read_text()), key=lambda one: one["images_per_second"])
-    best.pop("images_per_second")
-    return Serving(**best)
-
-
-def _trials(bench: Bench, network: str) -> list[tuple[Serving, float]]:
-    archive, picture = bench.kept.stock(network), photograph(bench.kept.pictures)
-    found = []
+    tried: list[dict[str, float]] = json.loads(file.read_text()) if file.exists() else []
     for workers, threads in SHARES:
-        with ExitStack() as stack:
-            server = stack.enter_context(torchserve(bench.kept.store, bench.logs / "tuning", shipped=True, threads=threads))
-            for batch, delay in itertools.product(BATCHES, DELAYS):
-                if batch == 1 and delay != DELAYS[0]:
-                    continue  # a batch of one waits for nobody
-                serving = Serving(workers, batch, delay, threads)
-                target, _ = server.register(archive, serving)
-                measured = measure(target.address, [target.asking(picture)], Load(16, None, SECONDS, WARM_UP))
-                found.append((serving, measured.throughput))
-                step(f"stock, {serving}: {measured.throughput:.1f} a second")
-                server.unregister()
-    return found
+        left = [one for one in _settings(workers, threads) if not any(asdict(one).items() <= trial.items() for trial in tried)]
+        for serving, rate in _trials(bench, network, threads, left):
+            tried.append(asdict(serving) | {"images_per_second": rate})
+            file.write_text(json.dumps(tried, indent=1))
+    best = max(tried, key=lambda one: one["images_per_second"])
+    return Serving(**{name: int(value) for name, value in best.items() if name != "images_per_second"})
+
+
+def _settings(workers: int, threads: int) -> list[Serving]:
+    """All that share the machine so; a batch of one waits for nobody."""
+    pairs = itertools.product(BATCHES, DELAYS)
+    return [Serving(workers, batch, delay, threads) for batch, delay in pairs if batch > 1 or delay == DELAYS[0]]
+
+
+def _trials(bench: Bench, network: str, threads: int, settings: list[Serving]) -> Iterator[tuple[Serving, float]]:
+    if not settings:
+        return
+    archive, picture = bench.kept.stock(network), photograph(bench.kept.pictures)
+    with torchserve(bench.kept.store, bench.logs / "tuning", shipped=True, threads=threads) as server:
+        for serving in settings:
+            target, _ = server.register(archive, serving)
+            target.warm_up(picture, 3 * serving.workers)
+            measured = measure(target.address, [target.asking(picture)], Load(16, None, SECONDS, WARM_UP))
+            step(f"stock, {serving}: {measured.throughput:.1f} a second")
+            server.unregister()
+            yield serving, measured.throughput
