@@ -66,7 +66,8 @@ class Answers:
     @property
     def best(self) -> np.ndarray:
         """The class that is answered first."""
-        return np.argmax(self.probabilities, axis=1)
+        best: np.ndarray = np.argmax(self.probabilities, axis=1)
+        return best
 
     @property
     def hits(self) -> int:

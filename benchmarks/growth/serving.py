@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 
 import psutil
@@ -103,7 +103,7 @@ def workers(bench: Bench) -> Curve:
     return Curve("workers", "workers", counts, figures, machine_and_date())
 
 
-def _grown(bench: Bench, server: Server, name: str, archives: list[tuple[str, str, str | None]]) -> Curve:
+def _grown(bench: Bench, server: Server, name: str, archives: Sequence[tuple[str, str, str | None]]) -> Curve:
     """Registers more and more, and measures at each power of two and at the last."""
     xs: list[float] = []
     figures: dict[str, list[float]] = {"requests/s": [], "p99, ms": [], "s until READY, of one more": [], "MB of the machine": []}
