@@ -79,9 +79,15 @@ def _add_bounds(options: argparse.ArgumentParser) -> None:
     options.add_argument(
         "--min-agreement",
         type=_percent,
-        default=90.0,
+        default=bounds.min_agreement,
         metavar="PERCENT",
-        help="of recorded requests answered alike (%(default)s)",
+        help="of recorded requests, and of a shadow's, answered as by the current arm (%(default)s)",
+    )
+    options.add_argument(
+        "--shadow",
+        type=_copied,
+        metavar="PERCENT",
+        help="of the requests that the version gets copies of in the steps, so that its answers are compared (the deployment's)",
     )
     options.add_argument(
         "--errors-margin", type=_percent, default=bounds.errors_margin, metavar="POINTS", help="of errors more (%(default)s)"
@@ -204,12 +210,15 @@ def _replayed(server: Server, deployment: Deployment, rollout: Rollout, options:
     step(f"{rollout.model}: both versions are asked first: {source}")
     found = replay(server.inference, rollout.model, arms, payloads)
     step(f"{rollout.model}: {found}")
-    return found.trouble(options.min_agreement / 100, rollout.bounds.p99_ratio)
+    return found.trouble(rollout.bounds.min_agreement / 100, rollout.bounds.p99_ratio)
 
 
 def _show(rollout: Rollout) -> None:
     """What will be done."""
     step(f"{rollout.model}: {rollout.before}; {rollout.candidate} is compared with {rollout.current}")
+    if rollout.shadow:
+        instead = f", in place of the shadow {rollout.before_shadow.version}" if rollout.before_shadow else ""
+        step(f"{rollout.model}: {rollout.candidate} gets copies of {rollout.shadow.percent:g} % of the requests{instead}")
     for position, percent in enumerate(rollout.steps):
         split = rollout.model_copy(update={"position": position}).split
         step(f"  {percent:g} %: {split}; {rollout.bake_seconds:g} s, {rollout.min_requests} requests at least")
@@ -218,11 +227,17 @@ def _show(rollout: Rollout) -> None:
 def _wish(options: argparse.Namespace) -> Wish:
     if options.version is None:
         raise UsageError(f"which version? scripts/roll_out.py {options.model} VERSION")
-    bounds = Bounds(errors_margin=options.errors_margin, p99_ratio=options.p99_ratio, alpha=options.alpha)
+    bounds = Bounds(
+        min_agreement=options.min_agreement,
+        errors_margin=options.errors_margin,
+        p99_ratio=options.p99_ratio,
+        alpha=options.alpha,
+    )
     longest = options.max_bake or 6 * options.bake
     if longest < options.bake:
         raise UsageError(f"--max-bake must be at least --bake; found {longest:g} s and {options.bake:g} s")
-    return Wish(options.model, options.version, options.steps, options.bake, longest, options.min_requests, bounds)
+    asked = (options.model, options.version, options.steps, options.bake, longest, options.min_requests, bounds, options.shadow)
+    return Wish(*asked)
 
 
 def _steps(text: str) -> list[float]:
@@ -246,6 +261,10 @@ def _positive(text: str) -> int:
 
 def _percent(text: str) -> float:
     return _between(text, 0, 100)
+
+
+def _copied(text: str) -> float:
+    return _between(text, 0.01, 100)
 
 
 def _ratio(text: str) -> float:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from marina.comparing.copies import is_recorded
 from marina.comparing.guardrails import Bounds
 from marina.comparing.live import in_order, standing
 from marina.comparing.moves import Controls
 from marina.comparing.rollout import Rollout, steps_from
-from marina.comparing.split import Split
+from marina.comparing.split import Shadow, Split
 from marina.errors import MarinaError, UsageError
 from marina.serving.deployment import DeployedModel, Deployment
 
@@ -26,6 +27,7 @@ class Wish:
         max_bake_seconds: how long at most.
         min_requests: that the candidate must have had in a step.
         bounds: how much worse it may be; the objectives are the deployment's.
+        shadow_percent: of the requests that it gets copies of meanwhile; None for no more than the deployment says.
     """
 
     model: str
@@ -35,6 +37,7 @@ class Wish:
     max_bake_seconds: float
     min_requests: int
     bounds: Bounds
+    shadow_percent: float | None = None
 
 
 def begin(controls: Controls, deployment: Deployment, wish: Wish) -> Rollout:
@@ -55,6 +58,7 @@ def begin(controls: Controls, deployment: Deployment, wish: Wish) -> Rollout:
     if current is None or not others[current]:
         raise MarinaError(f"{wish.model}: no arm but {wish.candidate} has weight: there is nothing to compare it with")
     _require_ready(controls, wish.model, (wish.candidate, current))
+    before_shadow = controls.gateway.deployment().models[wish.model].shadow
     return Rollout(
         model=wish.model,
         candidate=wish.candidate,
@@ -65,6 +69,8 @@ def begin(controls: Controls, deployment: Deployment, wish: Wish) -> Rollout:
         min_requests=wish.min_requests,
         bounds=wish.bounds.model_copy(update={"objectives": deployed.objectives}),
         before=before,
+        shadow=_shadow(controls, wish, before_shadow),
+        before_shadow=before_shadow,
         file_weights=deployed.split.weights if deployed.split else {},
         began=datetime.now(UTC),
     )
@@ -96,6 +102,17 @@ def _live(controls: Controls, deployment: Deployment, model: str) -> Split:
         has = found or "by no split"
         raise MarinaError(f"the gateway shares {model} {has}, and {wanted} should stand: run scripts/apply_deployment.py first")
     return found
+
+
+def _shadow(controls: Controls, wish: Wish, before: Shadow | None) -> Shadow | None:
+    """The shadow that the rollout asks for, with as many copies in flight as one of the deployment has."""
+    if wish.shadow_percent is None:
+        return None
+    if not is_recorded(controls.state):
+        raise UsageError("--shadow: answers are compared in the traffic record, and nothing is recorded: start the recorder")
+    if before is not None and before.version == wish.candidate:
+        return before.model_copy(update={"percent": wish.shadow_percent})
+    return Shadow(version=wish.candidate, percent=wish.shadow_percent)
 
 
 def _weights(split: Split, deployed: DeployedModel, wish: Wish) -> dict[str, float]:

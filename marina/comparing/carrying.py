@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
-from marina.comparing.guardrails import Counts, Finding, Pair, judge
+from marina.comparing.copies import copies_since, is_recorded
+from marina.comparing.guardrails import Copies, Counts, Finding, Pair, judge
 from marina.comparing.moves import Controls, finish, halt, move_to, roll_back, update
 from marina.comparing.rollout import Rollout
 from marina.console import step
@@ -46,10 +47,11 @@ def carry_on(controls: Controls, rollout: Rollout) -> Rollout:
 
 @dataclass
 class _Seen:
-    """What both arms have done since a step began."""
+    """What both arms have done since a step began, and how the candidate answered copies."""
 
     candidate: Counts
     current: Counts
+    copies: Copies = field(default_factory=Copies)
 
 
 class _Bake:
@@ -60,9 +62,10 @@ class _Bake:
         self._rollout = rollout
         self._workers = self._running()
         pause(SETTLE_SECONDS)
-        self._began = time.monotonic()
+        self._began, self._since = time.monotonic(), time.time()
+        self._is_compared = self._gets_copies() and is_recorded(controls.state)
         self._first = self._counts()
-        self._tested = 0
+        self._tested = self._compared = 0
         self._told = ""
 
     def watch(self) -> tuple[Rollout, Rollout | None]:
@@ -89,12 +92,13 @@ class _Bake:
     def _judge(self, seen: _Seen, *, baked: bool) -> Finding | None:
         """Test where there is enough that is new; the last look of a step always does."""
         update(self._controls, self._rollout)  # learns here, too, that somebody else has ended it
-        if seen.candidate.requests < self._tested * GROWTH + 1 and not baked:
+        more = seen.candidate.requests >= self._tested * GROWTH + 1 or seen.copies.compared >= self._compared * GROWTH + 1
+        if not more and not baked:
             return None
-        self._tested = seen.candidate.requests
+        self._tested, self._compared = seen.candidate.requests, seen.copies.compared
         self._rollout = update(self._controls, self._rollout.model_copy(update={"looks": self._rollout.looks + 1}))
         current = seen.current if seen.current.requests else self._rollout.compared
-        pair = Pair(self._rollout.candidate, self._rollout.current, seen.candidate, current)
+        pair = Pair(self._rollout.candidate, self._rollout.current, seen.candidate, current, seen.copies)
         return judge(pair, self._rollout.bounds, self._rollout.looks)
 
     def _waits(self, seen: _Seen, finding: Finding | None) -> str | None:
@@ -107,6 +111,8 @@ class _Bake:
         compared = seen.current if seen.current.requests else self._rollout.compared
         rollout = update(self._controls, self._rollout.model_copy(update={"compared": compared}))
         text = f"{rollout.candidate}: {figures(seen.candidate)}; {rollout.current}: {figures(compared)}"
+        if self._is_compared:
+            text += f"; {seen.copies.alike} of {seen.copies.compared} copies answered alike"
         self._note("passed", text, seen)
         step(f"{rollout.model}: {rollout.percent:g} % held: {text}")
         return rollout
@@ -116,7 +122,7 @@ class _Bake:
         return roll_back(self._controls, self._rollout.model, sentence)
 
     def _note(self, event: str, text: str, seen: _Seen | None, **more: object) -> None:
-        both = {"candidate_counts": seen.candidate, "current_counts": seen.current} if seen else {}
+        both = {"candidate_counts": seen.candidate, "current_counts": seen.current, "copies": seen.copies} if seen else {}
         counts = {name: one.model_dump(mode="json") for name, one in both.items()}
         self._controls.record(self._rollout.model).note(self._rollout, event, text, **counts, **more)
 
@@ -144,7 +150,19 @@ class _Bake:
 
     def _seen(self) -> _Seen:
         now = self._counts()
-        return _Seen(now.candidate.since(self._first.candidate), now.current.since(self._first.current))
+        return _Seen(now.candidate.since(self._first.candidate), now.current.since(self._first.current), self._copies())
+
+    def _copies(self) -> Copies:
+        if not self._is_compared:
+            return Copies()
+        rollout = self._rollout
+        arms = (rollout.candidate, rollout.current)
+        return _patiently(lambda: copies_since(self._controls.state, rollout.model, arms, self._since))
+
+    def _gets_copies(self) -> bool:
+        """Whether the candidate is the shadow, by the rollout or by the deployment."""
+        shadow = self._controls.gateway.deployment().models[self._rollout.model].shadow
+        return shadow is not None and shadow.version == self._rollout.candidate
 
     def _counts(self) -> _Seen:
         arms = _patiently(lambda: self._controls.gateway.arms(self._rollout.model))

@@ -5,7 +5,9 @@ Everything is read off counts, which a gateway keeps by itself. Two arms are com
 - errors: Fisher's exact test, one-sided, that the candidate fails more often, and by more than a margin;
 - p99: the quantile test (Conover, Practical Nonparametric Statistics, 3rd ed., 3.2) that more than 1 % of the candidate's
   answers take longer than the current arm's p99 times a ratio, and Fisher's test that more of them do than of the current's;
-- the objectives: exact binomial tests that the candidate is beyond them.
+- the objectives: exact binomial tests that the candidate is beyond them;
+- agreement, where the candidate gets copies of requests: that it names the best label that the current arm named for a smaller
+  share of them than is required, told by the upper end of Clopper and Pearson's interval.
 
 A rollout looks many times. The k-th look tests at the level alpha / (k (k + 1)), shared by the tests: these sum to alpha over
 any number of looks, so that alpha bounds the chance that a candidate as good as the current arm is ever rolled back by them
@@ -23,7 +25,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from marina.comparing.split import Objectives
 from marina.watching.quantiles import quantile
 
-TESTS = 4  # that share alpha
+TESTS = 5  # that share alpha
+LEAST_COPIES = 20  # that must be compared, before anything is said of them
 P99 = 0.99
 SLOWEST = 1 - P99
 
@@ -74,10 +77,31 @@ class Counts(BaseModel):
         return min((bound for bound in self.buckets if bound >= seconds), default=math.inf)
 
 
+class Copies(BaseModel):
+    """Requests that the current arm answered and the candidate got a copy of, as far as both answers have labels.
+
+    Attributes:
+        compared: how many.
+        alike: of these, both named the same best label.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    compared: int = 0
+    alike: int = 0
+
+    def most(self, level: float) -> float:
+        """The largest share of alike answers, 0 to 1, that the counts do not speak against at a level (one-sided)."""
+        from scipy.stats import beta
+
+        return 1.0 if self.alike == self.compared else float(beta.ppf(1 - level, self.alike + 1, self.compared - self.alike))
+
+
 class Bounds(BaseModel):
     """How much worse a candidate may be.
 
     Attributes:
+        min_agreement: percent of requests that it must answer as the current arm does.
         errors_margin: percentage points that it may fail more often than the current arm.
         p99_ratio: by which its p99 may exceed the current arm's.
         alpha: chance, over a whole rollout, that one as good as the current arm is rolled back by these tests.
@@ -86,6 +110,7 @@ class Bounds(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
+    min_agreement: float = 90.0
     errors_margin: float = 0.5
     p99_ratio: float = 1.5
     alpha: float = 0.05
@@ -103,18 +128,19 @@ class Finding:
     """
 
     verdict: Literal["worse", "hold"]
-    about: Literal["errors", "p99"]
+    about: Literal["errors", "p99", "agreement"]
     sentence: str
 
 
 @dataclass(frozen=True)
 class Pair:
-    """The two arms of a comparison, by name and by counts over the same stretch of time."""
+    """The two arms of a comparison, by name, by counts over the same stretch of time, and by copies within it."""
 
     candidate: str
     current: str
     of_candidate: Counts
     of_current: Counts
+    copies: Copies
 
 
 def judge(pair: Pair, bounds: Bounds, look: int) -> Finding | None:
@@ -125,10 +151,13 @@ def judge(pair: Pair, bounds: Bounds, look: int) -> Finding | None:
         bounds: how much worse the candidate may be.
         look: the how manyth look of this rollout it is, from 1.
     """
-    if not pair.of_candidate.requests:
-        return None
     level = bounds.alpha / TESTS / (look * (look + 1))
-    found = (_errors(pair, bounds, level), _p99(pair, bounds, level), *_objectives(pair, bounds, level))
+    found = (
+        _errors(pair, bounds, level),
+        _p99(pair, bounds, level),
+        *_objectives(pair, bounds, level),
+        _agreement(pair, bounds, level),
+    )
     return min(filter(None, found), key=lambda one: one.verdict != "worse", default=None)
 
 
@@ -193,6 +222,18 @@ def _p99_objective(pair: Pair, objectives: Objectives, level: float) -> Finding 
     )
     usual = theirs.p99
     return _unless_both(pair, "p99", text, both=usual is not None and usual > bound)
+
+
+def _agreement(pair: Pair, bounds: Bounds, level: float) -> Finding | None:
+    copies, least = pair.copies, bounds.min_agreement
+    if copies.compared < LEAST_COPIES or copies.most(level) >= least / 100:
+        return None
+    return Finding(
+        "worse",
+        "agreement",
+        f"{pair.candidate} answers {_share(copies.alike, copies.compared)} of the copied requests as {pair.current} does, "
+        f"which may be {100 * copies.most(level):.1f} % at most; required {least:g} %",
+    )
 
 
 def _unless_both(pair: Pair, about: Literal["errors", "p99"], text: str, *, both: bool) -> Finding:

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, RootModel, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError, field_validator
 
-from marina.comparing.split import Split
+from marina.comparing.split import Shadow, Split
 from marina.errors import MarinaError
 from marina.paths import State
 from marina.remembering import changing, recall, remember
@@ -29,14 +29,16 @@ class LiveSplit(BaseModel):
         by: who put it there: ``deployment``, or a rollout in words.
         at: when.
         file_weights: what the deployment said then.
+        shadow: that is on in place of the deployment's while a rollout runs.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     weights: dict[str, float]
     by: str
-    at: datetime
+    at: datetime = Field(default_factory=lambda: datetime.now(UTC))
     file_weights: dict[str, float]
+    shadow: Shadow | None = None
 
     @field_validator("weights", "file_weights")
     @classmethod
@@ -78,7 +80,8 @@ class Standing:
                 continue
             live = lives.get(model)
             if live is None or live.file_weights != written.weights or live.weights != deployed.split.weights:
-                write_live(state, model, deployed.split, BY_DEPLOYMENT, written.weights)
+                now = LiveSplit(weights=deployed.split.weights, by=BY_DEPLOYMENT, file_weights=written.weights)
+                write_live(state, model, now)
 
 
 def read_live(state: State) -> dict[str, LiveSplit]:
@@ -91,14 +94,13 @@ def read_live(state: State) -> dict[str, LiveSplit]:
     return found.root if found else {}
 
 
-def write_live(state: State, model: str, split: Split, by: str, file_weights: dict[str, float]) -> None:
-    """Remember a model's split.
+def write_live(state: State, model: str, live: LiveSplit) -> None:
+    """Remember what is live of a model.
 
     Raises:
         MarinaError: the file is corrupt, or cannot be written.
     """
     with changing(_file(state)):
-        live = LiveSplit(weights=split.weights, by=by, at=datetime.now(UTC), file_weights=file_weights)
         remember(_file(state), LiveSplits(read_live(state) | {model: live}))
 
 
@@ -117,7 +119,8 @@ def standing(deployment: Deployment, state: State, *, as_file: bool = False) -> 
     for model, live in {} if as_file else read_live(state).items():
         deployed = models.get(model)
         if deployed and deployed.split and _stands(live, deployed.split):
-            models[model] = deployed.model_copy(update={"split": _live_split(model, deployed, deployed.split, live)})
+            stands = {"split": _live_split(model, deployed, deployed.split, live), "shadow": live.shadow or deployed.shadow}
+            models[model] = deployed.model_copy(update=stands)
             notes.append(f"{model}: {models[model].split} stands, by the {live.by}; --as-file takes the file's {deployed.split}")
     return Standing(deployment, deployment.model_copy(update={"models": models}), notes)
 
@@ -129,7 +132,7 @@ def in_order(deployed: DeployedModel, weights: dict[str, float]) -> dict[str, fl
 
 
 def _stands(live: LiveSplit, split: Split) -> bool:
-    return live.file_weights == split.weights != live.weights
+    return live.file_weights == split.weights and (live.weights != split.weights or live.shadow is not None)
 
 
 def _live_split(model: str, deployed: DeployedModel, split: Split, live: LiveSplit) -> Split:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from marina.comparing.live import read_live, write_live
+from marina.comparing.live import LiveSplit, read_live, write_live
 from marina.comparing.rollout import Record, Rollout
-from marina.comparing.split import Split
+from marina.comparing.split import Shadow, Split
 from marina.comparing.telling import tell_traffic
 from marina.errors import MarinaError
 from marina.gateway.gateway import Gateway
@@ -48,7 +48,7 @@ def move_to(controls: Controls, rollout: Rollout, position: int) -> Rollout:
         moved = _still(now, rollout).model_copy(update={"position": position, "status": "running", "reason": ""})
         require_ready_arms(controls.management, moved.model, moved.split)
         record.write(moved)
-        _share(controls, moved, moved.split, f"rollout of {moved.candidate}")
+        _share(controls, moved, moved.split, moved.shadow if moved.is_copied else None)
         record.note(moved, "step", f"{moved.split}")
     tell_traffic(controls.state, moved.model, moved.split, "rollout", f"{moved.candidate} at {moved.percent:g} %: {moved.split}")
     return moved
@@ -105,6 +105,8 @@ def finish(controls: Controls, rollout: Rollout) -> Rollout:
     record = controls.record(rollout.model)
     with record.changing() as now:
         done = _still(now, rollout).model_copy(update={"status": "done", "reason": f"{rollout.candidate} did no worse"})
+        if done.is_copied:
+            _share(controls, done, done.split)
         record.write(done)
         record.note(done, "done", done.reason)
     return done
@@ -127,7 +129,7 @@ def roll_back(controls: Controls, model: str, reason: str) -> Rollout:
         begun = now if now.status == "rolling back" else now.model_copy(update={"status": "rolling back", "reason": reason})
         record.write(begun)
         require_ready_arms(controls.management, model, begun.before)
-        _share(controls, begun, begun.before, f"roll back of {begun.candidate}")
+        _share(controls, begun, begun.before)
         back = begun.model_copy(update={"status": "rolled back", "position": -1})
         record.write(back)
         record.note(back, "rolled back", back.reason)
@@ -148,11 +150,21 @@ def _still(now: Rollout | None, rollout: Rollout) -> Rollout:
     return now
 
 
-def _share(controls: Controls, rollout: Rollout, split: Split, by: str) -> None:
-    """Remembered first: a gateway that is started anew in between has what was meant."""
+def _share(controls: Controls, rollout: Rollout, split: Split, shadow: Shadow | None = None) -> None:
+    """Remembered first: a gateway that is started anew in between has what was meant. The rollout's shadow goes with None."""
     live = read_live(controls.state).get(rollout.model)
-    write_live(controls.state, rollout.model, split, by, live.file_weights if live else rollout.file_weights)
-    controls.gateway.set_split(rollout.model, split)
+    by = f"{'roll back' if rollout.status == 'rolling back' else 'rollout'} of {rollout.candidate}"
+    written = live.file_weights if live else rollout.file_weights
+    now = LiveSplit(weights=split.weights, by=by, file_weights=written, shadow=shadow)
+    write_live(controls.state, rollout.model, now)
+    told = controls.gateway.deployment().models.get(rollout.model)
+    has = told.shadow if told else None
+    is_ours = rollout.shadow is not None and has == rollout.shadow
+    wanted = shadow or (rollout.before_shadow if is_ours else has)
+    if wanted == has:
+        controls.gateway.set_split(rollout.model, split)
+    else:
+        controls.gateway.set_split_and_shadow(rollout.model, split, wanted)
 
 
 def _require_untouched(controls: Controls, rollout: Rollout) -> None:

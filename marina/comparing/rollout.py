@@ -19,7 +19,7 @@ from filelock import Timeout
 from pydantic import BaseModel, ConfigDict
 
 from marina.comparing.guardrails import Bounds, Counts
-from marina.comparing.split import WHOLE, Split
+from marina.comparing.split import WHOLE, Shadow, Split
 from marina.errors import MarinaError
 from marina.paths import State
 from marina.remembering import changing, lock_beside, recall, remember, unwritable
@@ -41,6 +41,9 @@ class Rollout(BaseModel):
         min_requests: that the candidate must have had in a step before the next.
         bounds: how much worse it may be.
         before: the split to go back to.
+        shadow: by which the candidate gets copies while it is rolled out, so that its answers are compared; None where the
+            rollout asks for none.
+        before_shadow: the shadow to go back to.
         file_weights: what the deployment says.
         began: when.
         status: how it stands.
@@ -61,6 +64,8 @@ class Rollout(BaseModel):
     min_requests: int
     bounds: Bounds
     before: Split
+    shadow: Shadow | None = None
+    before_shadow: Shadow | None = None
     file_weights: dict[str, float]
     began: datetime
     status: Status = "running"
@@ -83,6 +88,11 @@ class Rollout(BaseModel):
     def split(self) -> Split:
         """How requests are shared at this step."""
         return shared(self.before, self.candidate, self.steps[self.position]) if self.position >= 0 else self.before
+
+    @property
+    def is_copied(self) -> bool:
+        """Whether the rollout's own shadow is on at this step: not where no other arm is left to compare with."""
+        return self.shadow is not None and self.percent < 100
 
     def __str__(self) -> str:
         return f"{self.model}: rollout of {self.candidate}, {self.status} at {self.percent:g} %"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from marina.comparing.copies import is_recorded
 from marina.comparing.split import Split
-from marina.comparing.traffic_settings import TrafficSettings
 from marina.console import step
 from marina.errors import MarinaError
 from marina.paths import State
@@ -21,11 +21,10 @@ def tell_traffic(state: State, model: str, split: Split, kind: str, text: str) -
         kind: one word: ``deployment``, ``rollout``, ``rollback``.
         text: a sentence.
     """
-    from marina.comparing.database import FILE  # SQLAlchemy takes a while to import
-    from marina.comparing.traffic import Traffic
-
-    if not (TrafficSettings().traffic_database or (state.traffic / FILE).is_file()):
+    if not is_recorded(state):
         return
+    from marina.comparing.traffic import Traffic  # SQLAlchemy takes a while to import
+
     try:
         with Traffic(state) as traffic:
             traffic.add_split(model, split.experiment or model, split.weights)

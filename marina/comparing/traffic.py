@@ -220,6 +220,19 @@ class Traffic:
                 for row in connection.execute(query)
             ]
 
+    def alike(self, model: str, live: str, shadow: str, since: float) -> tuple[int, int]:
+        """Of the requests since a time, Unix seconds, that one version answered and another got a copy of.
+
+        Returns:
+            How many have two labels, and of how many these are the same.
+        """
+        query = select(func.count(agreements.c.same_label), func.coalesce(func.sum(agreements.c.same_label), 0)).where(
+            agreements.c.model == model, agreements.c.time >= since, agreements.c.live == live, agreements.c.shadow == shadow
+        )
+        with self.reading() as connection:
+            compared, same = connection.execute(query).one()
+        return int(compared), int(same)
+
     def counts(self) -> dict[str, int]:
         """Rows by table."""
         with self.reading() as connection:

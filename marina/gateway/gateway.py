@@ -11,7 +11,7 @@ from http import HTTPStatus
 from typing import Any
 
 from marina import paths
-from marina.comparing.split import Split
+from marina.comparing.split import Shadow, Split
 from marina.errors import MarinaError
 from marina.gateway.arms import Arm, all_arms
 from marina.gateway.bootstrap import bootstrap
@@ -167,11 +167,22 @@ class Gateway:
         Raises:
             MarinaError: Envoy does not answer, rejects it, or does not know the model; it goes on as before then.
         """
+        self._set(model, split=split)
+
+    def set_split_and_shadow(self, model: str, split: Split, shadow: Shadow | None) -> None:
+        """Change a model's split, and which version gets copies, in one.
+
+        Raises:
+            MarinaError: as ``set_split``.
+        """
+        self._set(model, split=split, shadow=shadow)
+
+    def _set(self, model: str, **parts: Split | Shadow | None) -> None:
         with locked(self._files):
             before = self._applied().deployment
             if model not in before.models:
                 raise MarinaError(f"the gateway knows no model '{model}'; known: {', '.join(before.models)}")
-            changed = before.models[model].model_copy(update={"split": split})
+            changed = before.models[model].model_copy(update=parts)
             self._change(before.model_copy(update={"models": before.models | {model: changed}}))
 
     def splits(self) -> dict[str, Split]:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from marina.comparing.guardrails import Bounds, Counts, Finding, Pair, judge
+from marina.comparing.guardrails import Bounds, Copies, Counts, Finding, Pair, judge
 from marina.comparing.rollout import shared, steps_from
 from marina.comparing.split import Objectives, Split
 
@@ -22,7 +22,11 @@ def counts(requests: int, errors: int = 0, slow: int = 0, seconds: float = 0.4, 
 
 
 def judged(candidate: Counts, current: Counts, look: int = 1, **objectives: float) -> Finding | None:
-    return judge(Pair("2", "1", candidate, current), Bounds(objectives=Objectives(**objectives)), look)
+    return judge(Pair("2", "1", candidate, current, Copies()), Bounds(objectives=Objectives(**objectives)), look)
+
+
+def copied(alike: int, compared: int, look: int = 1) -> Finding | None:
+    return judge(Pair("2", "1", Counts(), Counts(), Copies(alike=alike, compared=compared)), Bounds(), look)
 
 
 def sentence(found: Finding | None) -> str:
@@ -75,6 +79,35 @@ def test_the_objectives_are_bounds_too() -> None:
     found = judged(counts(400, slow=40), counts(400, slow=40), p99_ms=100)
     assert found is not None
     assert found.verdict == "hold"
+
+
+def test_a_candidate_that_answers_otherwise_is_worse() -> None:
+    """Told by copies, before it has a single caller; the sentence has how many, and what the share may be at most."""
+    found = copied(30, 50)
+    assert found is not None
+    assert (found.verdict, found.about) == ("worse", "agreement")
+    assert found.sentence == (
+        "2 answers 60.0 % (30 of 50) of the copied requests as 1 does, which may be 77.1 % at most; required 90 %"
+    )
+
+
+@pytest.mark.parametrize(("alike", "compared"), [(0, 0), (0, 19), (17, 20), (85, 100), (900, 1000)])
+def test_few_copies_that_differ_may_be_chance(alike: int, compared: int) -> None:
+    """Fewer than twenty say nothing, and a share below the required one nothing that could not be bad luck."""
+    assert copied(alike, compared) is None
+
+
+def test_a_candidate_that_agrees_enough_is_hardly_ever_rolled_back() -> None:
+    """300 rollouts of one that agrees in just the required 90 %, each looked at 25 times: fewer than 5 %; in 75 %, nearly all."""
+    random = np.random.default_rng(8)
+
+    def back(share: float) -> float:
+        rollouts = (np.cumsum(random.random(1000) < share) for _ in range(300))
+        looks = list(enumerate(range(40, 1001, 40), 1))
+        return sum(any(copied(int(same[n - 1]), n, look) for look, n in looks) for same in rollouts) / 300
+
+    assert back(0.9) < 0.05
+    assert back(0.75) > 0.95
 
 
 @pytest.mark.parametrize(("candidate", "current"), [(counts(0), counts(100)), (counts(3, errors=1), counts(0))])

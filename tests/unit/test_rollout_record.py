@@ -14,7 +14,7 @@ from marina.comparing.carrying import counts_of
 from marina.comparing.guardrails import Bounds, Counts
 from marina.comparing.replay import Asked, Replay
 from marina.comparing.rollout import Record, Rollout, open_rollouts
-from marina.comparing.split import Split
+from marina.comparing.split import Shadow, Split
 from marina.errors import MarinaError
 from marina.gateway.gateway import ArmStats
 from marina.paths import State
@@ -45,6 +45,13 @@ def test_what_is_remembered_is_read_again(tmp_path: Path) -> None:
     record.write(remembered)
     assert record.read() == remembered
     assert str(remembered) == "m: rollout of 2, running at 10 %"
+
+
+def test_copies_are_made_while_there_is_something_to_compare_them_with() -> None:
+    """Not at 100 %, where they would only double the load; and only where the rollout asks for them."""
+    asked = rollout(shadow=Shadow(version="2", percent=20))
+    assert [asked.model_copy(update={"position": position}).is_copied for position in (0, 1)] == [True, False]
+    assert not rollout(position=0).is_copied
 
 
 def test_what_happened_is_kept_line_by_line(tmp_path: Path) -> None:
