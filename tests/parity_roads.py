@@ -1,19 +1,20 @@
-"""Each road, run on a model's samples: what came, to be compared with the eager network."""
+"""Each road that an export makes, run on a model's samples, and how far what came is from the eager network."""
 
 from __future__ import annotations
 
-import base64
 import io
 import json
+import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import requests
+import onnx as onnx_files
 import torch
 from handlerkit.images import ImageOptions, read_image
 from parity_table import Model
@@ -32,6 +33,8 @@ from marina.roads.pictures import Pictures
 from marina.store import parity
 
 NOISE = 3  # pictures beside the sample
+PIXEL, ROUNDING = 1 / 255, 1e-5  # a step of a pixel before it is normalised; what normalising may round
+OTHERS = 0.05  # share of pixels that may be another by that step
 CONTAINER = Path(__file__).parent / "parity" / "sagemaker_container.py"
 Outputs = list[list[torch.Tensor]]  # of each sample, all of the network's
 
@@ -42,8 +45,8 @@ class Sampled:
 
     Attributes:
         model: the column of the table.
-        store: with its weights.
-        folder: for what is exported.
+        store: with its weights, and its version built.
+        folder: for what is made of it.
         classify: builds the C++ program where it is asked for.
     """
 
@@ -82,69 +85,112 @@ class Sampled:
     @cached_property
     def eager(self) -> Outputs:
         """What the eager network makes of them."""
-        name, version = self.model.name, self.model.version
-        source = Source(Order(name, version, self.model.found, self.store, "", random=self.model.random))
+        return self.by_eager(self.tensors)
+
+    def by_eager(self, tensors: list[torch.Tensor]) -> Outputs:
+        """What the eager network makes of inputs, each by itself."""
+        source = Source(self.order(""))
         with torch.inference_mode():
-            return [list(parity.tensors(parity.run(source.network, (one,)))) for one in self.tensors]
+            return [list(parity.tensors(parity.run(source.network, (one,)))) for one in tensors]
+
+    def order(self, way: str, inside: bool = False) -> Order:
+        """For an export."""
+        name, version, random = self.model.name, self.model.version, self.model.random
+        return Order(name, version, self.model.found, self.store, way, random=random, with_preprocessing=inside)
 
     def outputs_apart(self, found: Outputs) -> float:
         """The largest difference of an output."""
-        pairs = [pair for one, other in zip(self.eager, found, strict=True) for pair in zip(one, other, strict=True)]
-        return max(float((one - other.reshape(one.shape)).abs().max()) for one, other in pairs)
+        return apart(self.eager, found)
 
     def answers_apart(self, answers: list[Any]) -> float:
-        """The largest difference of a probability that is answered."""
+        """The largest difference of a probability that is answered, of a spread, or of the first class's from the best's."""
         softmax = self.model.found.spec.handler == "image_classifier"
-        apart: list[float] = []
+        found: list[float] = []
         for outputs, answer in zip(self.eager, answers, strict=True):
             probabilities = outputs[0][0].softmax(0) if softmax else outputs[0][0]
-            apart += [abs(float(probabilities[one["index"]]) - one["probability"]) for one in answer]
-        return max(apart)
+            found += [abs(float(probabilities[one["index"]]) - one["probability"]) for one in answer]
+            found += [abs(float(outputs[1][0][one["index"]]) - one["spread"]) for one in answer if not softmax]
+            found.append(float(probabilities.max() - probabilities[answer[0]["index"]]))
+        return max(found)
 
-    def export(self, road: str, way: str, inside: bool = False) -> Path:
-        """The model made ready for a road."""
+    @contextmanager
+    def exported(self, road: str, way: str, inside: bool = False) -> Iterator[Path]:
+        """The model made ready for a road, until it is measured."""
         out = self.folder / f"{road}-{way}{'-inside' * inside}"
-        if not out.exists():
-            order = Order(self.model.name, self.model.version, self.model.found, self.store, way, None, self.model.random, inside)
-            make(road, order, out)
-        return out
+        make(road, self.order(way, inside), out)
+        try:
+            yield out
+        finally:
+            shutil.rmtree(out)
 
 
-def onnx(sampled: Sampled, way: str, inside: bool = False) -> float:
+def apart(expected: Outputs, found: Outputs) -> float:
+    """The largest difference of an output of a network from what is expected."""
+    pairs = [pair for one, other in zip(expected, found, strict=True) for pair in zip(one, other, strict=True)]
+    return max(float((one - other.reshape(one.shape)).abs().max()) for one, other in pairs)
+
+
+def onnx(sampled: Sampled, way: str) -> float:
     """By ONNX Runtime."""
-    session = Session(sampled.export("onnx", way, inside) / "model.onnx")
-    asked = sampled.pixels if inside else sampled.tensors
-    return sampled.outputs_apart([list(parity.tensors(session(one))) for one in asked])
+    with sampled.exported("onnx", way) as folder:
+        return sampled.outputs_apart(_by_onnx(folder, sampled.tensors))
+
+
+def onnx_of_pixels(sampled: Sampled) -> float:
+    """By ONNX Runtime, from pixels: what it reads of them beside what the handler does, and its outputs beside the network's."""
+    with sampled.exported("onnx", "trace", inside=True) as folder:
+        read = _read_inside(folder, sampled.pixels)
+        found = _by_onnx(folder, sampled.pixels)
+    for one, other in zip(read, sampled.tensors, strict=True):
+        assert float(((one - other).abs() > ROUNDING).double().mean()) <= OTHERS
+        assert float((one - other).abs().max()) <= PIXEL / min(sampled.options.std) + ROUNDING
+    return apart(sampled.by_eager(read), found)
+
+
+def _read_inside(folder: Path, pixels: list[torch.Tensor]) -> list[torch.Tensor]:
+    """What the part of a file that reads images gives to the network behind it."""
+    model = onnx_files.load(folder / "model.onnx")
+    (name,) = [node for node in model.graph.node if node.name.startswith("/reading/")][-1].output
+    onnx_files.utils.extract_model(str(folder / "model.onnx"), str(folder / "reading.onnx"), [model.graph.input[0].name], [name])
+    reading = Session(folder / "reading.onnx")
+    return [reading(one) for one in pixels]
+
+
+def _by_onnx(folder: Path, inputs: list[torch.Tensor]) -> Outputs:
+    session = Session(folder / "model.onnx")
+    return [list(parity.tensors(session(one))) for one in inputs]
 
 
 def classify(sampled: Sampled, way: str) -> float:
     """By the C++ program."""
-    folder, outputs = sampled.export("libtorch", way), []
-    for number, tensor in enumerate(sampled.tensors):
-        given, written = folder / f"{number}.tensor", folder / f"{number}.outputs"
-        given.write_bytes(tensor.numpy().tobytes())
-        command = [sampled.classify(), folder, given, "--outputs", written]
-        done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        sizes = [one.numel() for one in sampled.eager[number]]
-        outputs.append(list(torch.from_numpy(np.fromfile(written, "<f4")).split(sizes)))
+    outputs = []
+    with sampled.exported("libtorch", way) as folder:
+        for number, tensor in enumerate(sampled.tensors):
+            given, written = folder / f"{number}.tensor", folder / f"{number}.outputs"
+            given.write_bytes(tensor.numpy().tobytes())
+            command = [sampled.classify(), folder, given, "--outputs", written]
+            done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
+            sizes = [one.numel() for one in sampled.eager[number]]
+            outputs.append(list(torch.from_numpy(np.fromfile(written, "<f4")).split(sizes)))
     return sampled.outputs_apart(outputs)
 
 
 def executorch(sampled: Sampled) -> float:
     """By ExecuTorch's runtime in this process."""
-    program = Program(sampled.export("executorch", "xnnpack") / "model.pte")
-    return sampled.outputs_apart([list(parity.tensors(program(one))) for one in sampled.tensors])
+    with sampled.exported("executorch", "xnnpack") as folder:
+        program = Program(folder / "model.pte")
+        return sampled.outputs_apart([list(parity.tensors(program(one))) for one in sampled.tensors])
 
 
 def sagemaker(sampled: Sampled) -> float:
     """By the code of SageMaker's containers; what is no image is refused with the handler's status."""
-    folder = sampled.export("sagemaker", "handler")
-    files = [folder / f"{number}.request" for number in range(len(sampled.samples) + 1)]
-    for file, content in zip(files, [*sampled.samples, b"no image"], strict=True):
-        file.write_bytes(content)
-    command = [PYTHON, CONTAINER, folder / "model.tar.gz", folder / "unpacked", *files]
-    done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
+    with sampled.exported("sagemaker", "handler") as folder:
+        files = [folder / f"{number}.request" for number in range(len(sampled.samples) + 1)]
+        for file, content in zip(files, [*sampled.samples, b"no image"], strict=True):
+            file.write_bytes(content)
+        command = [PYTHON, CONTAINER, folder / "model.tar.gz", folder / "unpacked", *files]
+        done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     *answers, refused = json.loads(done.stdout.splitlines()[-1])
     assert refused[0] == 422, refused
@@ -152,26 +198,9 @@ def sagemaker(sampled: Sampled) -> float:
     return sampled.answers_apart([json.loads(body) for _, body in answers])
 
 
-def torchserve(sampled: Sampled, address: str) -> float:
-    """By a real TorchServe."""
-    url = f"{address}/predictions/{sampled.model.name}/{sampled.model.version}"
-    replies = [requests.post(url, data=sample, timeout=120) for sample in sampled.samples]
-    assert [reply.status_code for reply in replies] == [200] * len(replies), replies[0].text
-    return sampled.answers_apart([reply.json() for reply in replies])
-
-
-def kserve(sampled: Sampled, address: str) -> float:
-    """By the same, all samples in one request of KServe's first protocol."""
-    instances = [{"data": base64.b64encode(sample).decode()} for sample in sampled.samples]
-    url = f"{address}/v1/models/{sampled.model.name}:predict"
-    reply = requests.post(url, json={"instances": instances}, timeout=120)
-    assert reply.status_code == 200, reply.text
-    return sampled.answers_apart(reply.json()["predictions"])
-
-
 def triton(sampled: Sampled) -> float:
     """By a real tritonserver: all samples and a bad row in one request; an explanation in another."""
-    with triton_serving(sampled.export("triton", "handler"), sampled.folder) as server:
+    with sampled.exported("triton", "handler") as folder, triton_serving(folder, sampled.folder) as server:
         *answers, refused = server.infer(sampled.model.name, *sampled.samples, b"no image")
         ((status, explained),) = server.infer(sampled.model.name, sampled.samples[0], explain=True)
     assert (refused[0], refused[1]["type"]) == (422, "UnprocessableInput")

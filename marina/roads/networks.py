@@ -95,7 +95,9 @@ class Source:
             return []
         found = self.order.spec
         pixels = read_picture(found.beside(found.sample.request), self.pictures)
-        return [(pixels,)] if self.order.with_preprocessing else [(Reading(self.pictures)(pixels),)]
+        if self.order.with_preprocessing:
+            return [(pixels,)]
+        return [(Reading(self.pictures)(pixels).contiguous(),)]  # what AOTInductor compiled reads others wrongly, without a word
 
     def example(self) -> Inputs:
         """One row of generated input."""

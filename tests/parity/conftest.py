@@ -1,7 +1,8 @@
-"""Models with their samples, a TorchServe that has them all, and what was measured."""
+"""Models with their samples, servers that have them, and what was measured."""
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -10,17 +11,12 @@ from pathlib import Path
 import pytest
 import torch
 from parity_roads import Sampled
-from parity_table import MODELS
+from parity_served import Servers, build
+from parity_table import Model
 from roads_environment import PYTHON, use_packages
-from ruamel.yaml import YAML
-from scripts_of_ours import run_script
-from servers import READY, Serving, serving
 
 from marina.paths import Store
 from marina.roads.libtorch import TEMPLATES
-from marina.serving.free_ports import free_ports
-
-BUILD_SECONDS = 1500
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -58,27 +54,38 @@ def classify(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
 
 
 @pytest.fixture(scope="session")
-def sampled(
-    request: pytest.FixtureRequest, specs_store: Store, tmp_path_factory: pytest.TempPathFactory, classify: Callable[[], Path]
-) -> dict[str, Sampled]:
-    """The models that are asked for, with their samples; their archives are built."""
-    asked = {item.callspec.params.get("model") for item in request.session.items if hasattr(item, "callspec")}
-    folder, made = tmp_path_factory.mktemp("parity"), {}
-    for model in (model for model in MODELS if model in asked):
-        done = run_script("build_mar", model.name, *model.given, "--store", specs_store.folder, seconds=BUILD_SECONDS)
-        assert done.code == 0, done.err
-        (folder / model.name).mkdir()
-        made[model.name] = Sampled(model, specs_store, folder / model.name, classify)
-    return made
+def specs_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """In place of the one that all tests have: with VGG16, it is removed in the end."""
+    folder = tmp_path_factory.mktemp("specs")
+    yield Store(folder)
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")
-def server(sampled: dict[str, Sampled], specs_store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    """A TorchServe that has them all."""
-    folder = tmp_path_factory.mktemp("torchserve")
-    models = {one.model.name: {"default": one.model.version, "versions": {one.model.version: {}}} for one in sampled.values()}
-    with (folder / "deployment.yaml").open("w") as file:
-        YAML(typ="safe", pure=True).dump({"models": models}, file)
-    with serving(free_ports(), specs_store, folder / "server", "--deployment", folder / "deployment.yaml") as started:
-        started.wait_for_output(READY, BUILD_SECONDS)
-        yield started
+def all_sampled() -> dict[str, Sampled]:
+    """The models that were built so far, by name."""
+    return {}
+
+
+@pytest.fixture
+def sampled(
+    model: Model,
+    all_sampled: dict[str, Sampled],
+    specs_store: Store,
+    tmp_path_factory: pytest.TempPathFactory,
+    classify: Callable[[], Path],
+) -> Sampled:
+    """The test's model with its samples; its archive is built."""
+    if model.name not in all_sampled:
+        done = build(model, model.found.folder, model.version, specs_store)
+        assert done.code == 0, done.err
+        all_sampled[model.name] = Sampled(model, specs_store, tmp_path_factory.mktemp(model.name), classify)
+    return all_sampled[model.name]
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """TorchServe with what a test asks for."""
+    made = Servers(tmp_path_factory.mktemp("torchserve"))
+    yield made
+    made.stop()

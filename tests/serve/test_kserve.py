@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import base64
-import importlib
 import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import grpc
@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import requests
 from documents import blocks
+from open_inference import Answered, Messages, infer, messages_of, stub_of
 from servers import READY, Serving, serving
 from tritonclient import http
 from tritonclient.utils import InferenceServerException
@@ -22,9 +23,6 @@ from tritonclient.utils import InferenceServerException
 from marina import paths
 from marina.paths import Store
 from marina.serving.free_ports import free_ports
-
-PROTO = paths.CONFIG / "open_inference.proto"
-Messages = tuple[Any, Any]
 
 
 @pytest.fixture(scope="module")
@@ -92,53 +90,36 @@ def test_the_client_is_told_of_refusals(client: http.InferenceServerClient, seve
 
 @pytest.fixture(scope="module")
 def messages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Messages]:
-    """The modules that grpc_tools makes of config/open_inference.proto, by the command that stands in it."""
-    folder = tmp_path_factory.mktemp("proto")
-    outputs = [f"--python_out={folder}", f"--grpc_python_out={folder}"]
-    subprocess.run([sys.executable, "-m", "grpc_tools.protoc", "-I", str(PROTO.parent), *outputs, str(PROTO)], check=True)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(folder))
-        yield importlib.import_module("open_inference_pb2"), importlib.import_module("open_inference_pb2_grpc")
+    with messages_of(tmp_path_factory.mktemp("proto")) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
 def stub(kserve: Serving, messages: Messages) -> Iterator[Any]:
-    with grpc.insecure_channel(f"127.0.0.1:{kserve.ports.grpc_inference_port}") as channel:
-        yield messages[1].GRPCInferenceServiceStub(channel)
+    with stub_of(messages, kserve.ports.grpc_inference_port) as calling:
+        yield calling
 
 
 @pytest.fixture(scope="module")
-def infer(stub: Any, messages: Messages) -> Callable[..., Any]:
-    """Asks by gRPC, and reads the one output's text."""
-
-    def ask(content: bytes, version: str = "") -> tuple[str, str, Any]:
-        kind = messages[0].ModelInferRequest.InferInputTensor
-        contents = messages[0].InferTensorContents(bytes_contents=[content])
-        tensor = kind(name="image", datatype="BYTES", shape=[1], contents=contents)
-        request = messages[0].ModelInferRequest(model_name="digits", model_version=version, id="mine", inputs=[tensor])
-        answer = stub.ModelInfer(request, timeout=60)
-        (output,) = answer.outputs
-        (text,) = output.contents.bytes_contents
-        assert answer.id == "mine"
-        return output.name, answer.model_version, json.loads(json.loads(text))
-
-    return ask
+def ask(stub: Any, messages: Messages) -> Callable[..., Answered]:
+    """Asks digits by gRPC."""
+    return partial(infer, stub, messages, "digits")
 
 
-def test_grpc_gives_the_answers_of_predictions(infer: Callable[..., Any], kserve: Serving, seven: bytes) -> None:
+def test_grpc_gives_the_answers_of_predictions(ask: Callable[..., Answered], kserve: Serving, seven: bytes) -> None:
     """Of the default version, and of one that is named; JSON text within JSON text, as TorchServe writes it."""
-    assert infer(seven) == ("answers", "1.0", kserve.ask("/predictions/digits", seven).json())
-    assert infer(seven, "2.0") == ("answers", "2.0", kserve.ask("/predictions/digits/2.0", seven).json())
+    assert ask(seven) == ("answers", "1.0", kserve.ask("/predictions/digits", seven).json())
+    assert ask(seven, "2.0") == ("answers", "2.0", kserve.ask("/predictions/digits/2.0", seven).json())
 
 
-def test_a_refusal_by_grpc_does_not_end_the_worker(infer: Callable[..., Any], kserve: Serving, seven: bytes) -> None:
+def test_a_refusal_by_grpc_does_not_end_the_worker(ask: Callable[..., Answered], kserve: Serving, seven: bytes) -> None:
     """TorchServe ends a worker whose answer is not of the protocol's form: it has it, and says why in an output "error"."""
     workers = {process.pid for process in kserve.workers()}
     for bad, status in ((b"no image", 422), (b"", 400)):
-        name, version, refusal = infer(bad)
+        name, version, refusal = ask(bad)
         assert (name, version, refusal["code"]) == ("error", "1.0", status)
         assert refusal == kserve.ask("/predictions/digits", bad).json()
-    assert infer(seven)[0] == "answers"
+    assert ask(seven)[0] == "answers"
     assert {process.pid for process in kserve.workers()} == workers
 
 
