@@ -7,6 +7,8 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from rich.filesize import decimal
+
 from marina.console import out, run, step
 from marina.errors import UsageError
 from marina.paths import Store
@@ -92,7 +94,7 @@ def _ways(option: str) -> list[str]:
 
 def _show(folder: Path, made: Made) -> None:
     for path in sorted(path for path in folder.rglob("*") if path.is_file() and "archive" not in path.relative_to(folder).parts):
-        out.print(f"{path}  {path.stat().st_size / 1e6:.3f} MB", markup=False)
+        out.print(f"{path}  {decimal(path.stat().st_size)}", markup=False)
     if made.difference is not None:
         compared = f"of {made.compared_rows} rows the largest difference from the eager network is {made.difference:.1e}"
         out.print(f"{compared}; allowed is {made.tolerance:g}", markup=False)

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 from handlerkit.images import ImageOptions, read_image
+from road_commands import CPP, type_all
 from scripts_of_ours import run_script
 
 from marina import paths
 from marina.paths import Store
-from marina.roads.libtorch import TEMPLATES
 
 NEEDED = ("cmake", "c++")
 missing = [tool for tool in NEEDED if shutil.which(tool) is None]
@@ -27,26 +27,23 @@ DIGITS = ImageOptions(size=(8, 8), mode="L", interpolation="box", ground="dark")
 
 
 @pytest.fixture(scope="module")
-def classify(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def of_pixels(specs_store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Version 1.0 of digits, which takes pictures: exported, built and asked by the commands of docs/roads.md."""
+    folder = tmp_path_factory.mktemp("pixels")
+    type_all(CPP, folder, specs_store)
+    return folder / "exported" / "digits-cpp"
+
+
+@pytest.fixture(scope="module")
+def classify(of_pixels: Path) -> Path:
     """The program, which is the same for every network."""
-    build = tmp_path_factory.mktemp("classify")
-    configured = run("cmake", "-S", TEMPLATES, "-B", build, "-D", f"TORCH={Path(torch.__file__).parent}")
-    assert configured.returncode == 0, configured.stderr
-    built = run("cmake", "--build", build)
-    assert built.returncode == 0, built.stdout + built.stderr
-    return build / "classify"
+    return of_pixels / "build" / "classify"
 
 
 @pytest.fixture(scope="module")
 def digits(specs_store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Version 1.0 of digits, which takes tensors."""
     return exported(specs_store, tmp_path_factory.mktemp("digits") / "out", "digits")
-
-
-@pytest.fixture(scope="module")
-def of_pixels(specs_store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Version 1.0 of digits, which takes pictures."""
-    return exported(specs_store, tmp_path_factory.mktemp("pixels") / "out", "digits", "--with-preprocessing")
 
 
 def exported(store: Store, folder: Path, model: str, *options: str) -> Path:

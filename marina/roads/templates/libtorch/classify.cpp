@@ -7,9 +7,9 @@
 //          *.ppm, *.pgm (P6, P5) or *.png where the network was exported --with-preprocessing
 // --outputs FILE   writes all outputs of the network as float32, one after the other
 
+#include <ATen/Context.h>
 #include <torch/csrc/inductor/aoti_package/model_package_loader.h>
 #include <torch/script.h>
-#include <torch/torch.h>
 
 #include <filesystem>
 #include <fstream>
@@ -155,12 +155,12 @@ std::vector<Tensor> run(const Description& model, const fs::path& folder, const 
   const fs::path file = folder / model.file;
   if (file.extension() == ".pt2") {
     torch::inductor::AOTIModelPackageLoader compiled(file.string());
-    torch::manual_seed(model.seed);  // what a network draws at random is drawn as in Python
+    at::manual_seed(model.seed);  // what a network draws at random is drawn as in Python
     return compiled.run({input});
   }
   torch::jit::Module module = torch::jit::load(file.string());
   module.eval();
-  torch::manual_seed(model.seed);
+  at::manual_seed(model.seed);
   std::vector<Tensor> outputs;
   collect(module.get_method(model.method)({input}), outputs);
   return outputs;
