@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,9 +13,13 @@ from verdict_streams import Scenario, Stream
 
 from marina.comparing.evidence import evidence_of, rows_of
 from marina.comparing.interval import KEYS, difference, start_of, sure_enough
+from marina.comparing.sample_ratio import log_evidence
 
 ALPHA = 0.05
 FEW = 4  # keys: the fewest of which a t-test knows a spread
+
+
+EVENTS = 10  # concentration of the mixture by which events are tested: a share that is half or twice what it should be
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,39 @@ def judged(stream: Stream, looks: NDArray[np.int64], keys: int = KEYS, until: fl
             if until is not None and not found.low <= until <= found.high:
                 break
     return Looks(low, high)
+
+
+def judged_for(stream: Stream, looks: NDArray[np.int64], alphas: Sequence[float]) -> dict[float, int | None]:
+    """The first look at which the judge finds a difference, for each probability of a false alarm that it may be asked for."""
+    rows = rows_of(stream.key, stream.treated, stream.period, stream.value)
+    starts = {alpha: start for alpha in alphas if (start := start_of(rows, alpha))}
+    found: dict[float, int | None] = dict.fromkeys(alphas)
+    for number, known in enumerate(looks):
+        waiting = [alpha for alpha, start in starts.items() if found[alpha] is None and known >= start.first]
+        if not waiting:
+            continue
+        evidence = evidence_of(rows, int(known))
+        for alpha in waiting if sure_enough(evidence) else ():
+            said = difference(evidence, starts[alpha].mixture, alpha)
+            if not said.low <= 0 <= said.high:
+                found[alpha] = number
+        if None not in found.values():
+            break
+    return found
+
+
+def arms_of_events(stream: Stream, looks: NDArray[np.int64], percent: float) -> int | None:
+    """The first look at which the events, all that is 1, are shared otherwise than the requests, by a test that is exact.
+
+    Where both arms are the same, the arm of each event is chosen by chance as that of each request is: the count of events by arm
+    is tested as the judge tests that of keys (Lindon and Malek, NeurIPS 2022), and no spread is estimated.
+    """
+    mine = [np.cumsum(stream.value * (stream.treated == arm))[looks - 1] for arm in (False, True)]
+    shares = np.array([1 - percent / 100, percent / 100])
+    for number, counts in enumerate(zip(*mine, strict=True)):
+        if log_evidence(np.array(counts), shares, EVENTS) >= -math.log(ALPHA):
+            return number
+    return None
 
 
 def by_request(stream: Stream) -> Stream:

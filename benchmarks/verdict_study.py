@@ -8,6 +8,7 @@ import math
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,19 @@ from typing import Any
 
 import numpy as np
 import verdict_pictures as pictures
-from verdict_looks import ALPHA, FEW, by_request, judged, looks_at, planned_requests, pooled, tested, totals
+from verdict_looks import (
+    ALPHA,
+    FEW,
+    arms_of_events,
+    by_request,
+    judged,
+    judged_for,
+    looks_at,
+    planned_requests,
+    pooled,
+    tested,
+    totals,
+)
 from verdict_streams import EARLY, NOTHING_THERE, SOMETHING_THERE, UNEQUAL, Scenario
 from verdict_tables import tables, update
 
@@ -30,6 +43,11 @@ DOCUMENT = ROOT / "docs" / "verdict.md"
 PICTURES = ROOT / "docs" / "pictures"
 CROWDED = ("1,000 keys, each with its taste", "3,000 keys, few of them heavy")
 CHANGING = ("a rollout, 1 to 50 %, while values rise", "weights to and fro, while values rise")
+FAIRLY = (UNEQUAL[0], UNEQUAL[3])
+LEVELS = {  # shares of false alarms that a method is asked for
+    "judge": (ALPHA, 0.1, 0.15, 0.2, 0.22, 0.24, 0.25, 0.26, 0.27, 0.28, 0.29, 0.3, 0.32, 0.35, 0.4),
+    "gbstats": (0.01, 0.015, 0.02, 0.025, 0.03, 0.035, 0.04, 0.045, ALPHA),
+}
 AT_ONCE = 50  # experiments that a process takes
 
 
@@ -60,6 +78,7 @@ def _study(options: argparse.Namespace) -> int:
             "nothing_there": [study.false_alarms(scenario) for scenario in NOTHING_THERE],
             "something_there": [study.power(scenario, options.gbstats) for scenario in SOMETHING_THERE],
             "unequal": [study.unequal(scenario, options.gbstats) for scenario in UNEQUAL if options.gbstats],
+            "fairly": study.fairly(*FAIRLY, options.gbstats) if options.gbstats else None,
             "early": study.early(),
             "ratio": study.ratio(),
         }
@@ -96,7 +115,7 @@ class Study:
         found = self._all(partial(_stops, scenario), scenario)
         stops = {"judge": [one["judge"] for one in found]}
         if gbstats:
-            stops["gbstats"] = _ask_gbstats(gbstats, np.stack([one["totals"] for one in found]))
+            stops["gbstats"] = _ask_gbstats(gbstats, np.stack([one["totals"] for one in found]))[ALPHA]
         return {
             "name": scenario.name,
             "experiments": len(found),
@@ -114,13 +133,36 @@ class Study:
         step(f"90/10: {scenario.name}")
         found = self._all(partial(_stops, scenario), scenario)
         stops = {"judge": [one["judge"] for one in found]}
-        stops["gbstats"] = _ask_gbstats(gbstats, np.stack([one["totals"] for one in found]))
+        stops["gbstats"] = _ask_gbstats(gbstats, np.stack([one["totals"] for one in found]))[ALPHA]
         return {
             "name": scenario.name,
             "truth": scenario.truth,
             "experiments": len(found),
             "found": {method: _share(firsts) for method, firsts in stops.items()},
             "mean": {method: _mean_requests(firsts, scenario) for method, firsts in stops.items()},
+        }
+
+    def fairly(self, still: Scenario, moved: Scenario, gbstats: Path) -> dict[str, Any]:
+        """How soon each method finds a difference, asked for as much as makes it raise alarms in ALPHA of those without one.
+
+        Beside them a test that is exact, and asked for ALPHA.
+        """
+        step(f"as many alarms: {still.name}, {moved.name}")
+        firsts = [self._firsts(scenario, gbstats) for scenario in (still, moved)]
+        told: dict[str, Any] = {"still": still.name, "moved": moved.name, "experiments": len(firsts[0]["exact"][ALPHA])}
+        for method, by_alpha in firsts[0].items():
+            kept = [alpha for alpha, found in by_alpha.items() if _share(found)["share"] <= ALPHA]
+            alpha = max(kept, default=min(by_alpha))
+            mean = _mean_requests(firsts[1][method][alpha], moved)
+            told[method] = {"alpha": alpha, "alarms": _share(by_alpha[alpha]), "mean": mean}
+        return told
+
+    def _firsts(self, scenario: Scenario, gbstats: Path) -> dict[str, dict[float, list[int | None]]]:
+        found = self._all(partial(_firsts, scenario), scenario)
+        return {
+            "judge": {alpha: [one["judge"][alpha] for one in found] for alpha in LEVELS["judge"]},
+            "gbstats": _ask_gbstats(gbstats, np.stack([one["totals"] for one in found]), LEVELS["gbstats"]),
+            "exact": {ALPHA: [one["exact"] for one in found]},
         }
 
     def early(self) -> dict[str, Any]:
@@ -169,6 +211,12 @@ def _stops(scenario: Scenario, number: int) -> dict[str, Any]:
     return {"judge": said.first_without(0), "wrong": said.first_without(scenario.truth), "totals": totals(stream, looks)}
 
 
+def _firsts(scenario: Scenario, number: int) -> dict[str, Any]:
+    stream, looks = scenario.stream(number), looks_at(scenario)
+    exact = arms_of_events(stream, looks, 100 * scenario.shares[0])
+    return {"judge": judged_for(stream, looks, LEVELS["judge"]), "exact": exact, "totals": totals(stream, looks)}
+
+
 def _early(scenario: Scenario, number: int) -> dict[str, int | None]:
     stream, looks = scenario.stream(number), looks_at(scenario)
     return {
@@ -189,12 +237,13 @@ def _ratio_alarm(share: float, real: float, number: int) -> int | None:
     return None
 
 
-def _ask_gbstats(python: Path, looked: np.ndarray[Any, Any]) -> list[int | None]:
+def _ask_gbstats(python: Path, looked: np.ndarray[Any, Any], alphas: Sequence[float] = (ALPHA,)) -> dict[float, list[int | None]]:
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "totals.npz", Path(folder) / "first.npz"
-        np.savez(source, totals=looked)
+        np.savez(source, totals=looked, alphas=alphas)
         subprocess.run([python, ROOT / "benchmarks" / "verdict_gbstats.py", source, target], check=True)
-        return [int(first) if first >= 0 else None for first in np.load(target)["first"]]
+        found = np.load(target)["first"]
+    return {alpha: [int(first) if first >= 0 else None for first in one] for alpha, one in zip(alphas, found, strict=True)}
 
 
 def _share(firsts: list[int | None]) -> dict[str, float]:

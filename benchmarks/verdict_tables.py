@@ -10,7 +10,8 @@ BEGIN, END = "<!-- study -->\n", "<!-- /study -->"
 
 def tables(results: dict[str, Any]) -> str:
     """What came out, in Markdown."""
-    return "\n".join([*_alarms(results), "", *_power(results), "", *_unequal(results), "", *_ratio(results), ""])
+    parts = (part(results) for part in (_alarms, _power, _unequal, _fairly, _ratio))
+    return "\n".join(line for part in parts for line in (*part, ""))
 
 
 def update(document: Path, results: dict[str, Any]) -> None:
@@ -47,6 +48,16 @@ def _unequal(results: dict[str, Any]) -> list[str]:
         else:
             said = [f"alarms {_percent(share)}" for share in one["found"].values()]
         lines.append(f"| {one['name']} | {' | '.join(said)} |")
+    return lines
+
+
+def _fairly(results: dict[str, Any]) -> list[str]:
+    fairly = results["fairly"]
+    names = {"judge": "judge", "gbstats": "gbstats", "exact": "exact test of the events' arms"}
+    lines = [f"| 90/10 | asked for | {fairly['still']}: alarms | {fairly['moved']}: found after |", "|---|---|---|---|"]
+    for method, name in names.items():
+        one = fairly[method]
+        lines.append(f"| {name} | {one['alpha']:.0%} | {_percent(one['alarms'])} | {one['mean']:,.0f} requests |")
     return lines
 
 

@@ -58,7 +58,7 @@ def sample_ratio(
         counts = np.array([np.count_nonzero(assigned[here] == arm) for arm in arms], float)
         shares = np.array([split.get(arm, 0.0) for arm in arms]) / 100
         seen, expected = seen + counts, expected + counts.sum() * shares
-        logarithm += _log_evidence(counts, shares)
+        logarithm += log_evidence(counts, shares)
     return SampleRatio(
         {arm: int(count) for arm, count in zip(arms, seen, strict=True)},
         {arm: float(count) for arm, count in zip(arms, expected, strict=True)},
@@ -66,10 +66,17 @@ def sample_ratio(
     )
 
 
-def _log_evidence(counts: NDArray[np.float64], shares: NDArray[np.float64]) -> float:
+def log_evidence(counts: NDArray[np.float64], shares: NDArray[np.float64], concentration: float = CONCENTRATION) -> float:
+    """How much likelier counts are where arms have other shares than these: the logarithm of the mixture's likelihood ratio.
+
+    Args:
+        counts: by arm.
+        shares: of each arm, 1 together.
+        concentration: of the mixture, in counts: the larger, the closer to the shares are those that it looks for.
+    """
     if counts[shares == 0].any():
         return float("inf")
     counts, shares = counts[shares > 0], shares[shares > 0]
-    prior = CONCENTRATION * shares
+    prior = concentration * shares
     mixed = gammaln(prior.sum()) - gammaln((prior + counts).sum()) + (gammaln(prior + counts) - gammaln(prior)).sum()
     return float(mixed - (counts * np.log(shares)).sum())

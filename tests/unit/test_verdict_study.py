@@ -61,6 +61,17 @@ def test_a_small_arm_is_judged_with_care(results: Any) -> None:
     assert worse["mean"]["judge"] <= 1.1 * worse["mean"]["gbstats"]
 
 
+def test_what_the_judge_is_later_by_is_alarms_that_it_does_not_raise(results: Any) -> None:
+    """At 90/10, where 3 % become 1 %, gbstats takes half as many requests; at as many alarms hardly fewer."""
+    fairly = results["fairly"]
+    own = next(one["mean"] for one in results["unequal"] if one["name"] == fairly["moved"])
+    assert own["judge"] < 2.1 * own["gbstats"]
+    for method in ("judge", "gbstats", "exact"):
+        assert fairly[method]["alarms"]["share"] <= results["alpha"]
+    assert fairly["judge"]["mean"] < 1.15 * fairly["gbstats"]["mean"]
+    assert own["gbstats"] < fairly["exact"]["mean"] < own["judge"] < 1.5 * fairly["exact"]["mean"]
+
+
 def test_keys_are_counted_as_promised(results: Any) -> None:
     """A false alarm in a thousand experiments; where a tenth of an arm's keys is lost, an alarm in most."""
     alarms = {name: case["alarms"]["share"] for name, case in results["ratio"]["cases"].items()}
