@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
-from marina.errors import MarinaError
 from marina.gateway.messages import FOLDER, Message
 from marina.remembering import replace_whole
 
@@ -48,17 +44,6 @@ class Files:
             return list(json.loads(self.discovered(kind).read_text(encoding="utf-8"))["resources"])
         except FileNotFoundError:
             return []
-
-
-@contextmanager
-def locked(files: Files) -> Iterator[None]:
-    """Within, nobody else changes the files: a rollout and a deployment wait for each other."""
-    try:
-        files.folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(files.folder / "lock"):
-            yield
-    except OSError as error:
-        raise MarinaError(f"{error.filename}: cannot be written: {error.strerror}") from error
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -16,7 +16,7 @@ from marina.errors import MarinaError
 from marina.gateway.arms import Arm, all_arms
 from marina.gateway.bootstrap import bootstrap
 from marina.gateway.clusters import clusters, stat_name
-from marina.gateway.files import Files, locked, write_json
+from marina.gateway.files import Files, write_json
 from marina.gateway.keys import Key, key_filter
 from marina.gateway.listeners import listeners
 from marina.gateway.messages import Message, typed
@@ -27,6 +27,7 @@ from marina.gateway.settings import GatewaySettings
 from marina.gateway.stats import Stats
 from marina.gateway.tls import PAIR, secret
 from marina.paths import State
+from marina.remembering import changing
 from marina.serving.deployment import Deployment
 from marina.serving.polling import wait_for
 
@@ -124,7 +125,7 @@ class Gateway:
             UsageError: a certificate is not there.
             MarinaError: the folder cannot be written.
         """
-        with locked(self._files):
+        with changing(self._files.applied):
             write_json(self._files.bootstrap, bootstrap())
             if keys:
                 self._files.discover("keys", [key_filter(list(keys))])
@@ -139,7 +140,7 @@ class Gateway:
         Raises:
             MarinaError: Envoy does not answer, or does not take them.
         """
-        with locked(self._files):
+        with changing(self._files.applied):
             rejected = int(self._figure("keys", "update_rejected"))
             self._read_back("keys", self._files.discover("keys", [key_filter(list(keys))]), rejected)
 
@@ -158,7 +159,7 @@ class Gateway:
         Raises:
             MarinaError: it does not answer, or rejects it; it goes on as before then.
         """
-        with locked(self._files):
+        with changing(self._files.applied):
             self._change(deployment)
 
     def set_split(self, model: str, split: Split) -> None:
@@ -178,7 +179,7 @@ class Gateway:
         self._set(model, split=split, shadow=shadow)
 
     def _set(self, model: str, **parts: Split | Shadow | None) -> None:
-        with locked(self._files):
+        with changing(self._files.applied):
             before = self._applied().deployment
             if model not in before.models:
                 raise MarinaError(f"the gateway knows no model '{model}'; known: {', '.join(before.models)}")
@@ -191,7 +192,7 @@ class Gateway:
         Raises:
             MarinaError: it does not answer, or has not taken what was written last.
         """
-        with locked(self._files):
+        with changing(self._files.applied):
             applied = self._applied()
             if not self._has("callers", applied.versions):
                 raise MarinaError(

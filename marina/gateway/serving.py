@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from marina import paths
 from marina.config.settings import Settings
 from marina.console import step
 from marina.errors import MarinaError, UsageError
 from marina.gateway.gateway import Gateway
-from marina.gateway.keys import Key, read_keys
+from marina.gateway.keys import GIVEN, Key, read_keys
 from marina.gateway.place import Place
 from marina.gateway.process import Envoy
 from marina.gateway.settings import GatewaySettings
@@ -44,6 +45,16 @@ class GatewayPlan:
     def url(self) -> str:
         """Where callers on this machine ask."""
         return f"{'https' if self.settings.tls else 'http'}://{self.place.callers.from_here}"
+
+    @property
+    def certificate(self) -> Path | None:
+        """By which callers know it, where they speak TLS."""
+        return paths.ROOT / self.settings.tls.certificate if self.settings.tls else None
+
+    @property
+    def asks_for_keys(self) -> bool:
+        """Whether callers need a key."""
+        return self.keys_file is not None or bool(os.environ.get(GIVEN))
 
     @property
     def internal_url(self) -> str:

@@ -321,13 +321,12 @@ def _show(plan: Plan, entries: dict[Wanted, Entry], torchserve: TorchServe) -> N
     sample, of_last = (_sample_path(plan, wanted, entries[wanted]) for wanted in (first, last))
     out.print(table)
     out.print(_addresses(plan, torchserve), markup=False)
-    curl = _curl(plan, asks=plan.asks_for_tokens)
-    asked = plan.gateway.url if plan.gateway else plan.url("inference")
+    asking = _asking(plan)
     out.print(
         "Ask it, from another terminal:\n"
-        f"  {curl} {asked}/predictions/{first.model} -T {sample}\n"
-        f"  {curl} {asked}/explanations/{last.model}/{last.name} -T {of_last}\n"
-        f"  {_curl(plan, asks=False)} {plan.url('metrics')}/metrics\n\n"
+        f"  {asking}/predictions/{first.model} -T {sample}\n"
+        f"  {asking}/explanations/{last.model}/{last.name} -T {of_last}\n"
+        f"  {_curl(plan.certificate if plan.url('metrics').startswith('https') else None)} {plan.url('metrics')}/metrics\n\n"
         "Ctrl-C stops it.",
         markup=False,
     )
@@ -348,9 +347,22 @@ def _addresses(plan: Plan, torchserve: TorchServe) -> str:
     )
 
 
-def _curl(plan: Plan, *, asks: bool) -> str:
-    trusted = f" --cacert {plan.certificate}" if plan.url("inference").startswith("https") else ""
-    return f"curl{trusted}" + (' -H "Authorization: Bearer $TOKEN"' if asks else "")
+def _asking(plan: Plan) -> str:
+    """The beginning of a call by curl, with what the gateway, or TorchServe without one, asks of callers."""
+    if plan.gateway is None:
+        trusted = plan.certificate if plan.url("inference").startswith("https") else None
+        return f"{_curl(trusted, '$TOKEN' if plan.asks_for_tokens else None)} {plan.url('inference')}"
+    return f"{_curl(plan.gateway.certificate, '$KEY' if plan.gateway.asks_for_keys else None)} {plan.gateway.url}"
+
+
+def _curl(trusted: Path | None, secret: str | None = None) -> str:
+    return " ".join(
+        [
+            "curl",
+            *([f"--cacert {shlex.quote(str(trusted))}"] if trusted else []),
+            *([f'-H "Authorization: Bearer {secret}"'] if secret else []),
+        ]
+    )
 
 
 def _sample_path(plan: Plan, wanted: Wanted, entry: Entry) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from models import write_model
 from scripts_of_ours import run_script
 from servers import READY, SAMPLE, Serving, serving
 
+from marina.config.self_signed import write_pair
 from marina.paths import Store
 from marina.serving.free_ports import free_ports
 
@@ -40,12 +42,17 @@ def server(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 
 @pytest.fixture(scope="session")
 def own(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    """A server to register at, with digits 1.0 and 2.0, and a store of its own with one more model."""
+    """A server to register at, with digits 1.0 and 2.0, and a store of its own with one more model; its gateway wants a key."""
     folder = tmp_path_factory.mktemp("registering")
+    write_pair(folder / "certificate.pem", folder / "key.pem", [], 60)
+    (folder / "keys").touch(mode=0o600)
+    (folder / "keys").write_text(f"shop: {secrets.token_urlsafe(24)}\n")
+    tls = f"tls: {{certificate: {folder / 'certificate.pem'}, key: {folder / 'key.pem'}}}"
+    (folder / "gateway.yaml").write_text(f"keys: {folder / 'keys'}\n{tls}\n")
     own_store = Store(folder / "store")
     shutil.copytree(store.folder, own_store.folder)
     assert run_script("build_mar", write_model(folder / "brightness"), "--store", own_store.folder).code == 0
-    with serving(free_ports(), own_store, folder / "server") as started:
+    with serving(free_ports(), own_store, folder / "server", "--gateway", folder / "gateway.yaml") as started:
         started.wait_for_output(READY)
         yield started
 

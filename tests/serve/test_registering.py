@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import http.server
 import json
+import os
 import shutil
+import subprocess
 import threading
 from functools import partial
 from pathlib import Path
@@ -27,6 +29,17 @@ def registered(own: Serving) -> dict[tuple[str, str], dict[str, object]]:
     done = register_model(own, "--json", "list")
     assert done.code == 0, done.err
     return {(row["model"], row["version"]): row for row in json.loads(done.out)}
+
+
+def test_the_printed_curl_lines_ask_as_the_gateway_wants(own: Serving) -> None:
+    """With its certificate, and with the key that the caller has in $KEY; the metrics need neither."""
+    lines = [line.strip() for line in own.output.splitlines() if line.startswith("  curl ")]
+    key = (own.folder.parent / "keys").read_text().split()[1]
+    for line, key_given in ((lines[0], key), (lines[1], key), (lines[2], ""), (lines[0], "wrong" * 6)):
+        command = ["bash", "-c", f"{line} -sS -o /dev/null -w '%{{http_code}}'"]
+        done = subprocess.run(command, env=os.environ | {"KEY": key_given}, capture_output=True, text=True, check=True)
+        assert done.stdout == ("401" if key_given.startswith("wrong") else "200"), line
+    assert key not in own.output
 
 
 def test_a_model_goes_through_its_life(own: Serving) -> None:

@@ -266,3 +266,33 @@ def _scale(stack: Stack, workers: int) -> None:
     """Give digits 2.0 so many workers, as somebody may over the Management API."""
     code = f"from marina.serving.management import Management as M; M('http://127.0.0.1:8081').scale('digits', '2.0', {workers})"
     stack.compose("exec", "-T", "torchserve", "python", "-c", code)
+
+
+def test_payloads_reach_the_recorder_where_the_deployment_asks_for_them(stack: Stack) -> None:
+    """Over a socket in the volume that gateway and recorder share; nothing is kept before, nor after."""
+    asks = (
+        "import pathlib; text = pathlib.Path('config/deployment.yaml').read_text(); "
+        "pathlib.Path('/tmp/deployment.yaml').write_text(text + '    payloads: {percent: 100}\\n')"
+    )
+    apply = ("exec", "-T", "torchserve", "python", "scripts/apply_deployment.py")
+    kept = ("exec", "-T", "recorder", "find", "/state/traffic", "-name", "*.payload")
+    assert stack.compose(*kept) == ""
+    stack.compose("exec", "-T", "torchserve", "python", "-c", asks)
+    stack.compose(*apply, "--deployment", "/tmp/deployment.yaml")  # noqa: S108 - in a container
+    assert stack.ask().status_code == 200
+    assert eventually(lambda: len(stack.compose(*kept).split()) == 1)
+    stack.compose(*apply)
+    assert eventually(lambda: stack.compose(*kept) == "")
+
+
+def test_variables_of_opentelemetry_reach_torchserve(stack: Stack) -> None:
+    """Those that the environment, or .env, has; without them TorchServe is given none."""
+
+    def given(**more: str) -> dict[str, str | None]:
+        command = ["docker", "compose", "--project-name", stack.project, "config", "--format", "json"]
+        text = subprocess.check_output(command, cwd=paths.ROOT, env=os.environ | stack.environment | more)
+        return dict(json.loads(text)["services"]["torchserve"]["environment"])
+
+    assert not any(value for name, value in given().items() if name.startswith("OTEL_"))
+    endpoint = "http://collector:4318"
+    assert given(OTEL_EXPORTER_OTLP_ENDPOINT=endpoint)["OTEL_EXPORTER_OTLP_ENDPOINT"] == endpoint
