@@ -10,6 +10,7 @@ import os
 
 os.environ.setdefault("GEVENT_BACKEND", "select")  # epoll's timers are a millisecond coarse, by which requests would be late
 
+import contextlib
 import itertools
 import logging
 import sys
@@ -65,7 +66,7 @@ class Run:
         self._examples: dict[str, str] = {}
         self._lost: str | None = None
         self._over = Event()
-        self._clock = (0.0, 0.0)
+        self._used = self._waited = 0.0
         self._begin = self._end = 0.0
 
     def run(self) -> Answers:
@@ -147,17 +148,16 @@ class Run:
 
     def _measure_processor(self) -> None:
         self._wait_until(self._begin)
-        before = time.process_time()
+        used, waited = time.process_time(), _waited_for_a_processor()
         self._wait_until(self._end)
-        self._clock = (before, time.process_time())
+        self._used, self._waited = time.process_time() - used, _waited_for_a_processor() - waited
 
     def _answers(self, unsent: int) -> Answers:
         columns = np.array(self._answered, dtype=np.float64).reshape(-1, 5).T
         due, sent, ended = columns[:3] - self._begin
         cut = np.array(self._cut, dtype=np.float64) - self._begin
-        used = self._clock[1] - self._clock[0]
         status, free = columns[3].astype(np.int64), columns[4].astype(np.bool_)
-        return Answers(due, sent, ended, status, free, cut, unsent, self._examples, used, self._lost)
+        return Answers(due, sent, ended, status, free, cut, unsent, self._examples, self._used, self._waited, self._lost)
 
 
 def _client(order: Order) -> HTTPClient:
@@ -170,6 +170,13 @@ def _client(order: Order) -> HTTPClient:
         network_timeout=REPLY_SECONDS,
         ssl_options={"ca_certs": trusted} if trusted else None,
     )
+
+
+def _waited_for_a_processor() -> float:
+    """Seconds for which this process was ready to run and did not, the second figure of Linux's schedstat."""
+    with contextlib.suppress(OSError):
+        return int(Path("/proc/self/schedstat").read_text(encoding="ascii").split()[1]) / 1e9
+    return 0.0
 
 
 def main() -> None:

@@ -88,7 +88,13 @@ class Measurement:
 
     @property
     def lateness(self) -> float:
-        """Median of the seconds by which the generator sent later than was due though a connection was free."""
+        """Seconds of a latency that are the generator's own.
+
+        In an open loop by how much later than was due it sent though a connection was free (median); in a closed one how long it
+        waited for a processor, by answer.
+        """
+        if self.rate is None:
+            return self.answers.waited_seconds / max(self.sent, 1)
         late = (self.answers.sent - self.answers.due)[self._measured & self.answers.free]
         return float(np.median(late)) if late.size else 0.0
 
@@ -130,8 +136,8 @@ class Measurement:
         if not self.lateness > max(LATE * self.percentile(50), LATE_SECONDS):
             return None
         return (
-            f"the load generator sent {self.lateness * 1000:.1f} ms later than was due, which is part of the latencies: "
-            "it lacks processor time"
+            f"the load generator lacked processor time: some {self.lateness * 1000:.1f} ms of the latencies are its own, "
+            f"of {self.percentile(50) * 1000:.1f} ms in the median"
         )
 
     def _rate_warning(self) -> str | None:

@@ -41,6 +41,7 @@ class Answers:
         unsent: requests that were due, and for which no connection was free until the end.
         examples: the first answer's text by status, and why the first had none, under CUT.
         processor_seconds: that the generator used while it measured.
+        waited_seconds: that it could have gone on and had no processor, as Linux says; elsewhere 0.
         lost: why the load ended before its time: no server any more; else None.
     """
 
@@ -53,6 +54,7 @@ class Answers:
     unsent: int
     examples: dict[str, str]
     processor_seconds: float
+    waited_seconds: float
     lost: str | None
 
 

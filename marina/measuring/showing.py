@@ -7,7 +7,7 @@ from math import isnan
 
 from rich.table import Table
 
-from marina.measuring.comparing import FIGURES, Ratio, Rounds, ratio
+from marina.measuring.comparing import CONFIDENCE, FIGURES, Ratio, Rounds, ratio
 from marina.measuring.measurement import Measurement
 
 SHOWN = (50, 90, 99, 100)
@@ -79,6 +79,8 @@ def _written(name: str, value: float) -> str:
 
 
 def _said(name: str, found: Ratio, second: str) -> str:
+    if found.confidence < CONFIDENCE:
+        return "too few rounds to say"
     if found.low <= 1 <= found.high:
         return "no difference seen"
     return f"{second} is {'better' if (found.low > 1) == (name in GREATER_IS_BETTER) else 'worse'}"
