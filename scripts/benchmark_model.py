@@ -116,15 +116,16 @@ def _measure(options: argparse.Namespace, loads: list[Load]) -> int:
     asked = _asked(options, options.model, options.version)
     _announce(loads)
     found = curve(lambda load: _said(load, asked.measure), loads)
-    if options.picture:
-        from marina.measuring.picture import draw
-
-        draw(found, asked.name, options.picture)
     if options.json:
         out.print_json(data=_document(asked) | {"measurements": [one.document() for one in found.measurements]})
     else:
         out.print(measurements_table(found.measurements))
-    return _ended(found.measurements)
+    code = _ended(found.measurements)
+    if options.picture:
+        from marina.measuring.picture import draw
+
+        draw(found, asked.name, options.picture)
+    return code
 
 
 def _compare(options: argparse.Namespace, load: Load) -> int:
@@ -132,7 +133,7 @@ def _compare(options: argparse.Namespace, load: Load) -> int:
     _announce([load] * 2 * options.rounds)
     cases = {one.name: (lambda one=one: _said(load, one.measure, f"{one.name}: ")) for one in (first, second)}
     rounds = interleaved(cases, options.rounds)
-    everything = [one for found in rounds.measurements.values() for one in found]
+    code = _ended([one for found in rounds.measurements.values() for one in found])
     if options.json:
         ratios = {name: vars(found) for name, found in ratios_of(rounds, first.name, second.name).items()}
         measured = {name: [one.document() for one in found] for name, found in rounds.measurements.items()}
@@ -141,7 +142,7 @@ def _compare(options: argparse.Namespace, load: Load) -> int:
         )
     else:
         out.print(comparison_table(rounds, first.name, second.name))
-    return _ended(everything)
+    return code
 
 
 def _asked(options: argparse.Namespace, model: str, version: str | None) -> Asked:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from marina.errors import UsageError
+from marina.errors import MarinaError, UsageError
 from marina.measuring.measurement import Measurement
 
 CONFIDENCE = 0.95
@@ -70,10 +70,17 @@ def ratio(rounds: Rounds, a: str, b: str, of: Figure | str) -> Ratio:
         rounds: both cases' measurements.
         a: the case above the line.
         b: the case below it.
-        of: the figure, or its name in FIGURES.
+        of: the figure, or its name in FIGURES; more than 0 where there was a good answer.
+
+    Raises:
+        MarinaError: there was none in a round.
     """
     figure = FIGURES[of] if isinstance(of, str) else of
-    return median_interval([x / y for x, y in zip(rounds.figures(a, figure), rounds.figures(b, figure), strict=True)])
+    above, below = rounds.figures(a, figure), rounds.figures(b, figure)
+    for case, figures in ((a, above), (b, below)):
+        if failed := [number for number, value in enumerate(figures, 1) if not value > 0]:
+            raise MarinaError(f"{case} gave no good answer in round {failed[0]} of {len(figures)}: there is no ratio")
+    return median_interval([x / y for x, y in zip(above, below, strict=True)])
 
 
 def median_interval(values: list[float]) -> Ratio:

@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 
 from marina.errors import MarinaError, UsageError
@@ -65,11 +66,11 @@ class Load:
         """
         if not 1 <= self.connections <= MOST_CONNECTIONS:
             raise UsageError(f"connections must be from 1 to {MOST_CONNECTIONS}; found {self.connections}")
-        if self.rate is not None and not self.rate > 0:
+        if self.rate is not None and not 0 < self.rate < inf:
             raise UsageError(f"rate must be more than 0 requests a second; found {self.rate:g}")
-        if not self.seconds > 0:
+        if not 0 < self.seconds < inf:
             raise UsageError(f"seconds must be more than 0; found {self.seconds:g}")
-        if not self.warm_up_seconds >= 0:
+        if not 0 <= self.warm_up_seconds < inf:
             raise UsageError(f"warm-up seconds must be 0 or more; found {self.warm_up_seconds:g}")
 
 

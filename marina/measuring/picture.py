@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -32,6 +33,8 @@ def checked_picture(to: Path) -> Path:
         raise UsageError(f"--picture {to}: required a name that ends in {', '.join(FORMS)}")
     if not to.parent.is_dir():
         raise UsageError(f"--picture {to}: {to.parent} is no folder")
+    if to.is_dir() or not os.access(to if to.exists() else to.parent, os.W_OK):
+        raise UsageError(f"--picture {to}: cannot be written")
     return to
 
 

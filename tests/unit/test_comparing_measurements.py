@@ -10,6 +10,7 @@ import pytest
 from measurements import measurement, opened
 from rich.console import Console
 
+from marina.errors import MarinaError
 from marina.measuring.comparing import Rounds, interleaved, median_interval, ratio
 from marina.measuring.curve import curve
 from marina.measuring.load import Load
@@ -106,3 +107,11 @@ def test_a_generator_that_lacked_a_processor_is_said() -> None:
     kept = opened(10, 10)
     late = replace(kept, answers=replace(kept.answers, sent=kept.answers.due + 0.005))
     assert (kept.warnings, late.warnings) == ([], [said])
+
+
+def test_a_round_without_a_good_answer_has_no_ratio() -> None:
+    """Whichever side it is on; a table of the others would hide it."""
+    rounds = Rounds({"a": [measurement([0.1])] * 2, "b": [measurement([0.1]), measurement([])]})
+    for above, below in ("ab", "ba"):
+        with pytest.raises(MarinaError, match=r"^b gave no good answer in round 2 of 2: there is no ratio$"):
+            ratio(rounds, above, below, "throughput")

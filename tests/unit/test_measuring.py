@@ -141,6 +141,7 @@ def test_nobody_there_is_one_line() -> None:
         ({"rate": 0}, "rate must be more than 0 requests a second; found 0"),
         ({"seconds": 0}, "seconds must be more than 0; found 0"),
         ({"warm_up_seconds": -1}, "warm-up seconds must be 0 or more; found -1"),
+        ({"seconds": float("inf")}, "seconds must be more than 0; found inf"),
         ({"rate": float("nan")}, "rate must be more than 0 requests a second; found nan"),
     ],
 )
