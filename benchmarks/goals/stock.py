@@ -15,7 +15,7 @@ from marina.measuring.load import Load, measure
 
 SHARES = ((2, 1), (1, 2))  # workers, and threads of each: as many as there are cores
 BATCHES, DELAYS = (1, 4, 8, 16), (1, 20)
-SECONDS, WARM_UP = 3.0, 2.0
+SECONDS, WARM_UP = 3.0, 1.0
 UNTRIED = Serving(workers=2, batch_size=8, delay_ms=1, threads=1)  # for a smoke run
 
 

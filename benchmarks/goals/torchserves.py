@@ -79,6 +79,9 @@ class Server:
         answer = requests.post(f"{self.management.address}/models", params=asked, timeout=60)
         if not answer.ok:
             raise MarinaError(f"TorchServe refused {archive}: {answer.text}")
+        (version,) = self.management.versions(name)
+        if self.management.versions(name)[version].wanted_workers != serving.workers:  # the archive's own number goes first
+            self.management.scale(name, version, serving.workers)
         if not wait_for(lambda: self._ready(name, serving.workers), READY_SECONDS, LOOK_SECONDS):
             raise MarinaError(f"{archive}: its workers were not READY within {READY_SECONDS} s")
         return Target(self.address, raw(f"/predictions/{name}")), time.perf_counter() - started
