@@ -192,7 +192,7 @@ class Serving(Strict):
 
     workers: PositiveInt = Field(1, description="processes that hold the network; the cores are divided among them")
     batch_size: PositiveInt = Field(1, description="most requests that are answered together")
-    max_batch_delay_ms: PositiveInt = Field(5, description="how long a request waits for others, in milliseconds")
+    max_batch_delay_ms: PositiveInt = Field(1, description="how long a request waits for others, in milliseconds")
     response_timeout_s: PositiveInt = Field(120, description="seconds until a worker that does not answer is started anew")
 
 
