@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup setup-test setup-playground setup-roads build serve playground test test-built test-served no-tested-store cells parity slow dashboards formats study benchmark growth schema lint lock clean
+.PHONY: help setup setup-test setup-playground setup-roads build serve playground test test-built test-served no-tested-store cells parity slow dashboards formats tuning study benchmark growth schema lint lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-13s %s\n", $$1, $$2}'
@@ -70,6 +70,9 @@ dashboards: setup  ## write config/grafana/dashboards anew, from marina/watching
 
 formats: setup-test  ## build ResNet-18 and VGG16 in every format, and print the table of docs/formats.md (some 30 minutes)
 	@$(BIN)/python benchmarks/formats.py
+
+tuning: setup-test  ## serve every point of a space and see what the search of tune_model.py finds of it, 40 quiet minutes; resumed
+	@$(BIN)/python benchmarks/tuning.py
 
 study: setup-test  ## simulate the judge until trusted, beside gbstats, and draw the pictures of docs/verdict.md (some five minutes)
 	$(PYTHON) -m venv $(VENV)/gbstats
