@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack
 
 from goals import noop
@@ -20,10 +21,8 @@ def limit(bench: Bench) -> list[Result]:
     kept, picture = bench.kept, photograph(bench.kept.pictures)
     sent = kept.folder / "small.jpg"
     sent.write_bytes(picture)
-    folders = {
-        "in-turn": unpacked(kept, INT8.archive(kept)),
-        "beside": unpacked(kept, kept.ours("resnet18", "openvino", "int8", 1)),
-    }
+    threads = {"in-turn": os.cpu_count() or 1, "beside": 1}
+    folders = {way: unpacked(kept, kept.ours("resnet18", INT8.runtime, INT8.precision, count)) for way, count in threads.items()}
     found: dict[str, list[float]] = {name: [] for name in ("ours", "nothing", *WAYS)}
     with ExitStack() as stack:
         ours = bench.serve(stack, "ours", INT8.archive(kept), INT8.serving)

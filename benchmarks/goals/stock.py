@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -14,7 +13,7 @@ from marina.console import step
 from marina.measuring.load import Load, measure
 
 SHARES = ((2, 1), (1, 2))  # workers, and threads of each: as many as there are cores
-BATCHES, DELAYS = (1, 4, 8, 16), (1, 20)
+DELAYS = {1: (1,), 4: (1,), 8: (1, 20), 16: (1,)}  # by batch size; under load a queue makes the batch, without a delay
 SECONDS, WARM_UP = 3.0, 1.0
 UNTRIED = Serving(workers=2, batch_size=8, delay_ms=1, threads=1)  # for a smoke run
 
@@ -35,9 +34,8 @@ def tuned(bench: Bench, network: str = "resnet18") -> Serving:
 
 
 def _settings(workers: int, threads: int) -> list[Serving]:
-    """All that share the machine so; a batch of one waits for nobody."""
-    pairs = itertools.product(BATCHES, DELAYS)
-    return [Serving(workers, batch, delay, threads) for batch, delay in pairs if batch > 1 or delay == DELAYS[0]]
+    """All that share the machine so."""
+    return [Serving(workers, batch, delay, threads) for batch, delays in DELAYS.items() for delay in delays]
 
 
 def _trials(bench: Bench, network: str, threads: int, settings: list[Serving]) -> Iterator[tuple[Serving, float]]:

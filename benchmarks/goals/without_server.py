@@ -11,15 +11,17 @@ from pathlib import Path
 from goals.commands import printed
 from goals.networks import Kept
 from marina import paths
+from marina.digests import file_digest
 
 PROGRAM = Path(__file__).with_name("one_process.py")
 
 
 def unpacked(kept: Kept, archive: str) -> Path:
     """The archive's files, as TorchServe unpacks them."""
-    folder = kept.folder / "unpacked" / archive.removesuffix(".mar")
+    path = kept.store.archives / archive
+    folder = kept.folder / "unpacked" / f"{path.stem}-{file_digest(path)[:12]}"  # another one where it was built again
     if not folder.exists():
-        with zipfile.ZipFile(kept.store.archives / archive) as file:
+        with zipfile.ZipFile(path) as file:
             file.extractall(folder)
     return folder
 
