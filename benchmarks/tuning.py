@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import random
 import statistics
@@ -12,7 +13,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from formats import write_spec
+from PIL import Image
 
 from marina import paths
 from marina.console import out, run, step
@@ -45,7 +48,6 @@ FORMATS = (
 )
 BATCHES = (1, 4, 8, 16)
 OBJECTIVE = Objective(goal="throughput", connections=16)
-PICTURE = paths.SPECS / "resnet18-imagenet" / "shapes.jpg"
 RESULTS = paths.ROOT / "benchmarks" / "results" / "tuning.json"
 BEST = 5  # of the survey, that are measured again
 ROUNDS = 6
@@ -72,7 +74,7 @@ def _measure(options: argparse.Namespace) -> int:
     space = Space(formats=FORMATS, layouts=layouts(this_machine().cores), batches=BATCHES)
     folder = options.state.resolve()
     archives = _archives(folder)
-    asked = Asked((Payload(PICTURE.name, PICTURE.read_bytes()),), OBJECTIVE.connections)
+    asked = Asked((Payload("noise.jpg", _picture()),), OBJECTIVE.connections)
     with Trial(archives, folder / "logs") as trial:
         survey, search, finals = (
             Tuner(space, archives, asked, Kept(folder / f"{name}.json", NETWORK, this_machine()), trial, Clock())
@@ -88,6 +90,14 @@ def _measure(options: argparse.Namespace) -> int:
         return 3
     _show(survey, search, finals, space, options.results)
     return 0
+
+
+def _picture() -> bytes:
+    """A JPEG of 640 × 480 pixels and 65 KB."""
+    drawn = np.random.default_rng(SEED).integers(0, 256, (30, 40, 3), np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(drawn).resize((640, 480), Image.Resampling.BICUBIC).save(file, "JPEG", quality=90)
+    return file.getvalue()
 
 
 def _archives(folder: Path) -> Archives:
