@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup setup-test setup-playground setup-roads build serve playground test test-built test-served no-tested-store cells parity slow dashboards formats tuning study benchmark growth schema lint lock clean
+.PHONY: help setup setup-test setup-playground setup-roads build serve playground test test-built test-served no-tested-store cells parity slow dashboards formats tuning study benchmark growth api-server policies schema lint lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-13s %s\n", $$1, $$2}'
@@ -44,6 +44,16 @@ cells: setup-test  ## build and serve every cell of the table in docs/tasks.md, 
 
 parity: setup-test setup-roads  ## run every road to production and compare it with the eager network, half an hour; UPDATE=1 writes docs/roads.md
 	$(BIN)/pytest tests/parity $(if $(UPDATE),--update)
+
+api-server: setup-test  ## build Kubernetes' API server from Debian's source (ten minutes, once), and ask it what it holds of the manifests
+	test -x $(VENV)/kubernetes/bin/kube-apiserver || tests/cluster/build_api_server.sh $(VENV)/kubernetes
+	$(BIN)/pytest tests/cluster
+
+policies: setup-test  ## ask checkov, in an environment of its own, what it holds of the manifests
+	$(PYTHON) -m venv $(VENV)/checkov
+	$(VENV)/checkov/bin/pip install --disable-pip-version-check -q checkov==3.3.30
+	$(BIN)/python scripts/export_kubernetes.py --store tests/kubernetes --to $(VENV)/checkov/manifests
+	$(VENV)/checkov/bin/checkov --config-file config/kubernetes/checkov.yaml --directory $(VENV)/checkov/manifests
 
 slow: setup-test  ## run what make test leaves out, an hour: sources by every runtime, killed builds and recorders, many inputs and mixtures
 	$(BIN)/pytest -m slow

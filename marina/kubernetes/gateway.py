@@ -12,6 +12,7 @@ from marina.kubernetes.objects import (
     deployment,
     disruption_budget,
     empty,
+    listens,
     mount,
     pod,
     probe,
@@ -57,7 +58,7 @@ def observer(house: House) -> list[Manifest]:
         OBSERVER,
         house.settings.image,
         [*command, "--gateway", asked, "--state", "/state", "--address", "0.0.0.0"],  # noqa: S104 - guarded by the network policy
-        ports=[{"name": "exporter", "containerPort": EXPORTER}],
+        ports=listens(exporter=EXPORTER),
         readinessProbe=probe("/metrics", EXPORTER, 10, 3),
         livenessProbe=probe("/metrics", EXPORTER, 10, 12),
         resources=resources("50m", EXPORTER_MB, limit_mb=EXPORTER_MB * 2),
@@ -103,7 +104,7 @@ def _envoy(house: House) -> Manifest:
         house.settings.gateway_image,
         [*command, "--file-flush-interval-msec", "500"],
         workingDir=GATEWAY,
-        ports=[{"name": "http", "containerPort": CALLERS}, {"name": "internal", "containerPort": INTERNAL}],
+        ports=listens(http=CALLERS, internal=INTERNAL),
         # Asked by nobody before each model can answer; later one model that cannot must not take the others with it.
         startupProbe=probe("/ready", CALLERS, 2, house.settings.torchserve.start_seconds // 2),
         readinessProbe=probe("/healthz", CALLERS, 5, 2),
@@ -128,7 +129,7 @@ def _recorder(house: House) -> Manifest:
         house.settings.image,
         [*command, "--gateway", f"http://127.0.0.1:{INTERNAL}", "--state", "/state"],
         env=[{"name": "TRAFFIC_DATABASE", "valueFrom": database}, {"name": "HOME", "value": "/tmp"}],  # noqa: S108
-        ports=[{"name": "recorder", "containerPort": RECORDER}],
+        ports=listens(recorder=RECORDER),
         readinessProbe=probe("/metrics", RECORDER, 10, 3),  # not /healthz: without the database callers are answered all the same
         livenessProbe=probe("/metrics", RECORDER, 10, 12),
         lifecycle=waits(house.settings.gateway.drain_seconds + RECORDER_STAYS),

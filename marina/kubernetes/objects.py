@@ -45,7 +45,7 @@ def service(name: str, namespace: str, component: str, ports: Mapping[str, int |
         headless: whether the name stands for the pods' addresses, not for one in front of them.
     """
     pairs = {key: one if isinstance(one, tuple) else (one, one) for key, one in ports.items()}
-    listed = [{"name": key, "port": port, "targetPort": target} for key, (port, target) in pairs.items()]
+    listed = [{"name": key, "protocol": "TCP", "port": port, "targetPort": target} for key, (port, target) in pairs.items()]
     spec = {**({"clusterIP": "None"} if headless else {}), "selector": labels(component), "ports": listed}
     return thing("v1", "Service", name, namespace, component, spec=spec)
 
@@ -108,6 +108,11 @@ def resources(cpus: str, memory_mb: int, *, limit_mb: int, **limits: str) -> Man
         limits: others, such as ``cpu``.
     """
     return {"requests": {"cpu": cpus, "memory": f"{memory_mb}Mi"}, "limits": {"memory": f"{limit_mb}Mi", **limits}}
+
+
+def listens(**ports: int) -> list[Manifest]:
+    """Ports of a container by name. The protocol is said, since an older API server cannot merge a list without it."""
+    return [{"name": name, "containerPort": port, "protocol": "TCP"} for name, port in ports.items()]
 
 
 def waits(seconds: int) -> Manifest:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 
 from marina.kubernetes.house import EXPORTER, GRPC, INFERENCE, MANAGEMENT, METRICS, House
-from marina.kubernetes.measured import EXPORTER_MB, GROWTH, JAVA_MB
+from marina.kubernetes.measured import EXPORTER_MB, GROWTH, JAVA_MB, PULL_MB
 from marina.kubernetes.objects import (
     Manifest,
     config_map,
@@ -13,6 +13,7 @@ from marina.kubernetes.objects import (
     deployment,
     disruption_budget,
     empty,
+    listens,
     mount,
     pod,
     probe,
@@ -86,7 +87,7 @@ def _pull(house: House) -> Manifest:
         ["sh", "-ec", "\n".join(pull_steps(house, store.address))],
         **({"envFrom": [{"secretRef": {"name": secret}}]} if secret else {}),
         env=[{"name": "HOME", "value": "/tmp"}],  # noqa: S108 - a volume of the pod's own
-        resources=resources("100m", 256, limit_mb=1024),
+        resources=resources("100m", PULL_MB, limit_mb=PULL_MB * 4),
         volumeMounts=[mount("house", HOUSE, readOnly=True), mount("store", STORE), mount("tmp", "/tmp"), *shared],  # noqa: S108
     )
 
@@ -124,7 +125,7 @@ def _server(house: House) -> Manifest:
         house.settings.image,
         [*command, "--logs", "/tmp/logs", "--address", "0.0.0.0", "--no-gateway"],  # noqa: S104, S108 - the network policy guards it
         env=[{"name": name, "value": value} for name, value in variables.items()],
-        ports=[{"name": name, "containerPort": port} for name, port in (("http", INFERENCE), ("metrics", METRICS))],
+        ports=listens(http=INFERENCE, metrics=METRICS),
         startupProbe=started,
         readinessProbe=ready,
         livenessProbe=probe("/api-description", INFERENCE, 10, LIVE_FAILURES),
@@ -147,7 +148,7 @@ def _exporter(house: House) -> Manifest:
         "exporter",
         house.settings.image,
         [*command, "--address", "0.0.0.0", "--seconds", "1"],  # noqa: S104
-        ports=[{"name": "exporter", "containerPort": EXPORTER}],
+        ports=listens(exporter=EXPORTER),
         readinessProbe=probe("/metrics", EXPORTER, 10, 3),
         livenessProbe=probe("/metrics", EXPORTER, 10, LIVE_FAILURES),
         lifecycle=waits(house.settings.torchserve.drain_seconds),
