@@ -29,7 +29,7 @@ def _runtime(house: House, files: str) -> Manifest:
     memory = round(JAVA_MB + house.workers_mb * GROWTH)
     cpus = str(house.workers * settings.cpus_per_worker)
     gpus = {"nvidia.com/gpu": str(settings.gpus)} if settings.gpus else {}
-    serve = f"exec python scripts/serve_models.py --deployment {HOUSE}/deployment.yaml --store {STORE} --no-gateway"
+    serve = f"exec python scripts/serve_models.py --deployment {HOUSE}/deployment.yaml --store {STORE} --no-gateway --restarts 0"
     variables = {"MARINA_STORE": STORE, "MARINA_STATE": "/state", "HOME": "/tmp", "TS_OPEN_INFERENCE_PROTOCOL": "oip"}  # noqa: S108
     server = container(
         "kserve-container",

@@ -116,6 +116,8 @@ def _server(house: House) -> Manifest:
         STORE,
         "--state",
         STATE,
+        "--restarts",  # Kubernetes starts the container again, and counts it
+        "0",
     ]
     variables = {"MARINA_STORE": STORE, "HOME": "/tmp"}  # noqa: S108
     if gpus:
