@@ -97,7 +97,7 @@ def test_a_plan_is_shown_and_nothing_changed(served: Serving, spec: Path) -> Non
     assert (plan.code, plan.out.splitlines()) == (
         0,
         [
-            "1. brightness 2: register brightness-2.mar: workers 2, batch size 1, delay 5 ms",
+            "1. brightness 2: register brightness-2.mar: workers 2, batch size 1, delay 1 ms",
             "2. brightness: default 1 → 2",
             "3. gateway: brightness: default 1 → 2; brightness: versions 1 → 1, 2",
         ],
