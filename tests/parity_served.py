@@ -180,7 +180,7 @@ def lightning(sampled: Sampled) -> float:
     folder.mkdir()
     for number, content in enumerate([*sampled.samples, b"no image"]):
         (folder / str(number)).write_bytes(content)
-    more = ["--processes", "2", "--part-rows", "2", "--store", sampled.store.folder]
+    more: list[str | Path] = ["--processes", "2", "--part-rows", "2", "--store", sampled.store.folder]
     done = run_script(
         "predict_batch", sampled.model.name, folder, *sampled.model.given[:2], "--output", output, *more, seconds=600
     )

@@ -73,7 +73,7 @@ def test_a_network_that_triton_would_call_wrongly_is_refused(tmp_path: Path, cap
 
 
 def test_the_table_of_the_docs_has_every_road() -> None:
-    """Each cell is refused, says that it was not measured, or was measured within what is allowed: by make parity UPDATE=1."""
+    """Each cell is refused, or was measured within what is allowed, by make parity UPDATE=1; not all of VGG16."""
     table = read_table()
     assert as_table(table) == table_text(), "write it anew: make parity UPDATE=1"
     for model in MODELS:
@@ -81,6 +81,6 @@ def test_the_table_of_the_docs_has_every_road() -> None:
             cell = table[road][str(model)]
             if road in dict(model.refused):
                 assert cell == NO
-            elif cell != NOT_MEASURED:
+            elif (str(model), cell) != ("vgg16-imagenet", NOT_MEASURED):
                 assert FIGURE.match(cell), (road, str(model))
                 assert float(cell) <= allowed(road, model)
