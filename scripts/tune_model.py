@@ -173,7 +173,9 @@ def _show(result: Result, change: Change) -> None:
             out.print(f"left out: {build.format}: {build.reason}", markup=False)
     tried = f"{len(result.tried)} of {result.points} points were served"
     if result.ratio is None:
-        out.print(f"{tried}. What the spec says is the best of them.", markup=False)
+        same = result.chosen == result.default
+        why = "What the spec says is the best of them." if same else "What the spec says could not be served."
+        out.print(f"{tried}. {why}", markup=False)
     else:
         what = "answers a second" if result.objective.goal == "throughput" else "1 / p50"
         confidence = f"{result.ratio.confidence:.0%} interval of {len(result.rounds)} rounds"
