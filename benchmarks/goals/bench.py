@@ -36,6 +36,7 @@ class Compared:
         target: that the ratio must reach; None where it is only told.
         better: whether a higher or a lower ratio is better.
         unit: of both figures.
+        timed: whether they depend on how busy the machine is.
     """
 
     goal: str
@@ -43,6 +44,7 @@ class Compared:
     target: float | None
     better: Better = "higher"
     unit: str = "images/s"
+    timed: bool = True
 
     def result(self, ours: Sequence[float], other: Sequence[float], detail: Mapping[str, Any] | None = None) -> Result:
         """The result of figures that were taken in turns, round by round."""
@@ -63,6 +65,7 @@ class Compared:
             ratios,
             dict(detail or {}),
             machine_and_date(),
+            os.getloadavg()[0] if self.timed else 0.0,
         )
 
     def of(self, rounds: Rounds, ours: str, other: str, figure: str | Figure, detail: Mapping[str, Any] | None = None) -> Result:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import subprocess
@@ -28,6 +29,12 @@ ORDER = ("first", "second")
 FASTER = Compared("ours beside theirs", "first", 2.0)
 
 
+@pytest.fixture(autouse=True)
+def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a machine that has nothing else to do."""
+    monkeypatch.setattr("goals.results.BUSY", 50.0)
+
+
 def test_the_ratio_is_the_median_of_the_rounds() -> None:
     """A round that was disturbed moves the ratio little, and is told as the interval's end."""
     result = FASTER.result([100, 100, 100], [50, 40, 10])
@@ -41,6 +48,13 @@ def test_lower_can_be_the_better() -> None:
     assert latency.result([1.0], [5.0]).reached
     assert not latency.result([2.0], [5.0]).reached
     assert Compared("told", "first", None).result([1.0], [1.0]).reached is None
+
+
+def test_what_a_busy_machine_measured_is_not_judged() -> None:
+    """Neither as reached nor as missed: a server whose threads wait for each other loses more by it than others."""
+    result = dataclasses.replace(FASTER.result([100.0], [1.0]), load_average=1e6)
+    assert result.reached is None
+    assert "not judged: busy machine" in table([result])
 
 
 def test_a_goal_that_is_measured_again_replaces_its_own_results_alone(tmp_path: Path) -> None:
