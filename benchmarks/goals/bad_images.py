@@ -9,6 +9,7 @@ from goals.best import INT8
 from goals.pictures import photograph, with_one_bad
 from goals.results import Result
 from goals.torchserves import Serving
+from marina.errors import MarinaError
 from marina.measuring.measurement import Measurement
 
 EVERY = 100
@@ -26,6 +27,10 @@ def bad_images(bench: Bench) -> list[Result]:
     goal = Compared(
         "1 % bad images: good ones lost to batch-mates, stock at batch 8", "bad_images", 0.0, "lower", "share", timed=False
     )
+    if any(one.sent < EVERY for one in rounds.measurements["stock"]):
+        raise MarinaError(
+            f"bad_images: the stock handler took less than {EVERY} requests in a round, no bad one among them: --seconds 20"
+        )
     lost = {name: [_lost(one) for one in rounds.measurements[name]] for name in ("ours", "stock")}
     statuses = {name: [one.statuses for one in rounds.measurements[name]] for name in lost}
     return [goal.result(lost["ours"], lost["stock"], {"statuses": statuses} | loads(rounds, "ours", "stock"))]
