@@ -23,6 +23,7 @@ from marina.measuring.load import Load, measure
 from marina.measuring.measurement import Measurement
 
 CPUINFO = Path("/proc/cpuinfo")
+BUSY = 3.0  # load average, in cores: our own servers and callers make about twice
 FIRST_REQUESTS = 4  # of a worker: TorchScript takes seconds for the first ones
 
 
@@ -49,7 +50,7 @@ class Compared:
     def result(self, ours: Sequence[float], other: Sequence[float], detail: Mapping[str, Any] | None = None) -> Result:
         """The result of figures that were taken in turns, round by round."""
         ratios = [a / b if b else float("nan") for a, b in zip(ours, other, strict=True)]
-        interval = median_interval(ratios)
+        interval, load = median_interval(ratios), os.getloadavg()[0] if self.timed else 0.0
         return Result(
             self.goal,
             self.group,
@@ -65,7 +66,8 @@ class Compared:
             ratios,
             dict(detail or {}),
             machine_and_date(),
-            os.getloadavg()[0] if self.timed else 0.0,
+            load,
+            load > BUSY * (os.cpu_count() or 1),
         )
 
     def of(self, rounds: Rounds, ours: str, other: str, figure: str | Figure, detail: Mapping[str, Any] | None = None) -> Result:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -16,7 +15,6 @@ from marina.errors import MarinaError
 RESULTS = paths.ROOT / "benchmarks" / "results" / "goals.json"
 PAGE = paths.ROOT / "benchmarks" / "README.md"
 BEGIN, END = "<!-- goals: written by make benchmark -->", "<!-- end of goals -->"
-BUSY = 3.0  # times the cores: our own servers and callers make about twice
 Better = Literal["higher", "lower"]
 HEADS = ("goal", "unit", "ours", "other", "ratio (lowest – highest round)", "target", "rounds", "reached", "measured")
 
@@ -39,6 +37,7 @@ class Result:
         detail: what else belongs to it: configurations, the load generator's share, failures.
         measured: date and machine.
         load_average: of the last minute when it was measured, our own work included; 0 of what is no time.
+        busy: whether the machine had so much else to do that nothing is judged: servers whose threads wait for each other lose most.
     """
 
     goal: str
@@ -56,11 +55,7 @@ class Result:
     detail: dict[str, Any] = field(default_factory=dict)
     measured: str = ""
     load_average: float = 0.0
-
-    @property
-    def busy(self) -> bool:
-        """Whether the machine had much else to do: by that, servers whose threads wait for each other lose most."""
-        return self.load_average > BUSY * (os.cpu_count() or 1)
+    busy: bool = False
 
     @property
     def reached(self) -> bool | None:
