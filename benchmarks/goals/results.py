@@ -37,7 +37,7 @@ class Result:
         detail: what else belongs to it: configurations, the load generator's share, failures.
         measured: date and machine.
         load_average: of the last minute when it was measured, our own work included; 0 of what is no time.
-        busy: whether the machine had so much else to do that nothing is judged: servers whose threads wait for each other lose most.
+        busy: whether the machine had so much else to do that nothing is judged; threads that wait for each other lose most.
     """
 
     goal: str
