@@ -22,7 +22,7 @@ from marina import paths
 from marina.store.spec import find_spec
 from marina.tuning.result import Result
 
-OPTIONS = ("--runtimes", "torchscript", "--precisions", "fp32", "--connections", "4", "--budget", "20s")
+OPTIONS = ("--runtimes", "torchscript", "--precisions", "fp32", "--connections", "4", "--budget", "60s")
 VERSIONS = {"1": {"source": {"network": "network.py"}, "runtime": "eager"}}
 
 
@@ -50,6 +50,7 @@ def tried(folder: Path) -> list[Any]:
     return list(json.loads(path.read_text())["tried"]) if path.exists() else []
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_model_is_tuned_stopped_and_tuned_on(tmp_path: Path) -> None:
     """Ctrl-C keeps what was measured; the same command goes on, and writes settings and evidence into the spec."""
