@@ -28,12 +28,14 @@ class Model:
         name: of its spec.
         version: of it.
         random: whether its weights are random, since its own would have to be fetched.
+        pixels_by: ONNX's exporter of the file that has preprocessing inside.
         refused: why roads cannot have it, by their names.
     """
 
     name: str
     version: str
     random: bool = False
+    pixels_by: str = "trace"
     refused: tuple[tuple[str, str], ...] = ()
 
     def __str__(self) -> str:
@@ -75,7 +77,7 @@ WITHOUT_DRAWS = (*(road for road, (runtime, _) in BUILT.items() if runtime in ("
 MODELS = (
     Model("digits", "1.0"),
     Model("resnet18-imagenet", "1.0", random=True),
-    Model("vgg16-imagenet", "1.0", random=True),
+    Model("vgg16-imagenet", "1.0", random=True, pixels_by="dynamo"),  # a trace does not know its pooling's sizes then
     Model("digits_mc", "1", refused=tuple((road, DRAWS) for road in WITHOUT_DRAWS)),
 )
 

