@@ -157,7 +157,7 @@ def _read_inside(folder: Path, pixels: list[torch.Tensor]) -> list[torch.Tensor]
 
 
 def _end_of_reading(model: onnx_files.ModelProto) -> str:
-    """What the part that reads images gives: by a trace its nodes have its name; dynamo's have none, and a convolution takes it."""
+    """What the reading part gives: by a trace its nodes have its name; dynamo's have none, and a convolution takes it."""
     named = [node for node in model.graph.node if node.name.startswith("/reading/")]
     return str(named[-1].output[0] if named else next(node for node in model.graph.node if node.op_type == "Conv").input[0])
 

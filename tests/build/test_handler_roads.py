@@ -56,7 +56,7 @@ def test_an_archive_becomes_a_model_of_triton(export: Any, tmp_path: Path) -> No
     for line in (
         'backend: "python"',
         "max_batch_size: 1",
-        "max_queue_delay_microseconds: 5000",
+        "max_queue_delay_microseconds: 1000",
         "count: 1 kind: KIND_CPU",
         'string_value: "1"',
     ):

@@ -33,7 +33,7 @@ def test_a_config_is_a_model_config(
     assert done.code == 0, done.err
     config = read_config(tmp_path / "out" / "digits" / "config.pbtxt")
     assert (config.name, config.max_batch_size) == ("digits", 8)
-    assert config.dynamic_batching.max_queue_delay_microseconds == 5000
+    assert config.dynamic_batching.max_queue_delay_microseconds == 1000
     assert [one.count for one in config.instance_group] == [1]
     assert config.parameters["marina_version"].string_value == "1.0"
     assert config.input[0].data_type == (13 if platform == "handler" else 2)  # TYPE_STRING, TYPE_UINT8
