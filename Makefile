@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup setup-test setup-playground setup-roads build serve playground test test-built test-served no-tested-store cells parity slow dashboards formats tuning study benchmark growth api-server policies schema lint lock clean
+.PHONY: help setup setup-test setup-playground setup-roads build serve playground test test-built test-served no-tested-store cells parity slow dashboards formats tuning study benchmark growth faults api-server policies schema lint lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-13s %s\n", $$1, $$2}'
@@ -33,8 +33,8 @@ test-built test-served: export TESTED_STORE := $(CURDIR)/.pytest_cache/store
 test-built: setup-test no-tested-store  ## run the tests of handlers, archives and scripts
 	MAKEFLAGS= $(BIN)/pytest tests/unit tests/build
 
-test-served: setup-test no-tested-store  ## run the tests with a real TorchServe, and those of the compose stack
-	MAKEFLAGS= $(BIN)/pytest tests/serve tests/stack
+test-served: setup-test no-tested-store  ## run the tests with a real TorchServe, those of the compose stack, and some faults
+	MAKEFLAGS= $(BIN)/pytest tests/serve tests/stack tests/faults
 
 no-tested-store:
 	@rm -rf .pytest_cache/store
@@ -44,6 +44,9 @@ cells: setup-test  ## build and serve every cell of the table in docs/tasks.md, 
 
 parity: setup-test setup-roads  ## run every road to production and compare it with the eager network, half an hour; UPDATE=1 writes docs/roads.md
 	$(BIN)/pytest tests/parity $(if $(UPDATE),--update)
+
+faults: setup-test  ## try every fault on a house under load, and write the table of docs/reliability.md, ten minutes as root
+	$(BIN)/pytest tests/faults -m "slow or not slow" --update
 
 api-server: setup-test  ## build Kubernetes' API server from Debian's source (ten minutes, once), and ask it what it holds of the manifests
 	test -x $(VENV)/kubernetes/bin/kube-apiserver || tests/cluster/build_api_server.sh $(VENV)/kubernetes

@@ -19,7 +19,7 @@ from marina.serving.children import end, last_lines
 GRACE_SECONDS = 10
 LOG_LINES = 15
 LOG = "envoy.log"
-FLUSH_MILLISECONDS = 500
+FLUSH_MILLISECONDS = 20  # what a killed Envoy has answered and not yet written down
 
 
 class Envoy:
