@@ -67,9 +67,8 @@ def _check(options: argparse.Namespace) -> None:
             raise UsageError(f"--{name.replace('_', '-')} must be at least 1; found {getattr(options, name)}")
     if options.output.suffix != ".parquet":
         raise UsageError(f"--output must be a .parquet file; found {options.output}")
-    for package in ("lightning", "pyarrow"):
-        if importlib.util.find_spec(package) is None:
-            raise MarinaError(f"{package} is required and not installed: .venv/bin/pip install lightning pyarrow")
+    if importlib.util.find_spec("lightning") is None:
+        raise MarinaError("lightning is required and not installed: .venv/bin/pip install lightning")
 
 
 def _job(options: argparse.Namespace) -> Job:

@@ -28,7 +28,7 @@ from torch.utils.data import DataLoader, Dataset
 from marina.roads.parts import Parts
 from marina.roads.worker import Answer, Asked, Worker
 from marina.store.contents import unpack
-from marina.store.samples import MODEL_CONFIG, best_label
+from marina.store.samples import MODEL_CONFIG, answer_of, best_label
 
 Row: TypeAlias = dict[str, object]
 
@@ -153,7 +153,7 @@ def _row(read: Read, answer: Answer | None) -> Row:
     row |= {"status": answer.status, "version": answer.headers.get("X-Model-Version")}
     if answer.status != 200:
         return row | {"reason": _reason(text)}
-    return row | {"answer": text, "label": _label(text)}
+    return row | {"answer": text, "label": best_label(answer_of(text))}
 
 
 def _text(body: bytes) -> str:
@@ -169,13 +169,6 @@ def _reason(text: str) -> str:
         return str(json.loads(text)["message"])
     except (ValueError, TypeError, KeyError):
         return text
-
-
-def _label(text: str) -> str | None:
-    try:
-        return best_label(json.loads(text))
-    except ValueError:
-        return None
 
 
 def _share_cores(config: Path, processes: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from marina.store.archive import archive_name
 from marina.store.contents import BadArchive, Contents, look_into, read_file
 from marina.store.index import Entry, Load, Weights, read_index, record
 from marina.store.preflight import ask_archive
-from marina.store.samples import MODEL_CONFIG, best_label, sample_of
+from marina.store.samples import MODEL_CONFIG, answer_of, best_label, sample_of
 from marina.store.spec import Sample, Serving
 from marina.store.tgz import is_tgz, to_mar
 from marina.store.workshop import bench
@@ -104,10 +103,7 @@ def _best_label(archive: Path, report: dict[str, Any]) -> str | None:
         raise MarinaError(f"{archive.name} does not answer its sample: {answer['status']}: {answer['body']}")
     if refused["status"] == 200:
         step(f"{archive.name} answers a request that is no input: mistakes of its callers will look like answers")
-    try:
-        return best_label(json.loads(answer["body"]))
-    except ValueError:
-        return None  # text, or bytes
+    return best_label(answer_of(answer["body"]))
 
 
 def _entry(archive: Path, contents: Contents, file: Path, report: dict[str, Any], sample: Sample) -> Entry:

@@ -20,7 +20,7 @@ from marina import paths
 from marina.errors import MarinaError
 from marina.store.contents import unpack
 from marina.store.index import Accuracy, Load
-from marina.store.samples import best_label, sample_of
+from marina.store.samples import answer_of, best_label, sample_of
 from marina.store.sources import HeldOut
 
 Pairs = list[tuple[tuple[torch.Tensor, ...], Any]]
@@ -179,7 +179,7 @@ def _check_sample(archive: Path, report: dict[str, Any], label: str | None) -> N
     answer = report["sample"]
     if answer["status"] != 200:
         raise MarinaError(f"{archive.name} does not answer its sample: {answer['status']}: {answer['body']}")
-    best = best_label(json.loads(answer["body"]))
+    best = best_label(answer_of(answer["body"]))
     if label is not None and best != label:
         raise MarinaError(f"{archive.name} answers its sample with {best!r}; the spec says {label!r}")
 
@@ -193,7 +193,7 @@ def _accuracy(answers: list[dict[str, Any]], held_out: HeldOut | None) -> Accura
     if held_out is None or not held_out.requests:
         return None
     expected = [one for _, one in held_out.requests]
-    pairs = [(one, json.loads(answer["body"])) for one, answer in zip(expected, answers, strict=True)]
+    pairs = [(one, answer_of(answer["body"])) for one, answer in zip(expected, answers, strict=True)]
     metric, value = (held_out.measure or _top1)(pairs)
     return Accuracy(metric=metric, value=round(value, 4), requests=len(pairs))
 

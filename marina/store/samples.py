@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,14 @@ def sample_of_entry(store: Store, entry: Entry) -> tuple[bytes, str | None]:
     if not path.is_file():
         raise MarinaError(f"{path} is missing, the sample of {entry.archive}: {entry.again}")
     return path.read_bytes(), entry.sample.label
+
+
+def answer_of(body: str) -> Any:
+    """An answer by its body: a JSON value, or the text that a handler may answer with as well."""
+    try:
+        return json.loads(body)
+    except ValueError:
+        return body
 
 
 def best_label(answer: Any) -> str | None:

@@ -273,7 +273,7 @@ def test_without_lightning_the_way_to_get_it_is_told(
     monkeypatch.setitem(sys.modules, "lightning", None)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "lightning" else object())
     done = call_script(capsys, "predict_batch", light[0], tmp_path, "--output", tmp_path / "out.parquet")
-    assert done.error == "lightning is required and not installed: .venv/bin/pip install lightning pyarrow"
+    assert done.error == "lightning is required and not installed: .venv/bin/pip install lightning"
 
 
 @pytest.fixture(scope="module")

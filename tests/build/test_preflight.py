@@ -61,3 +61,13 @@ def test_what_a_handler_prints_is_no_matter(tmp_path: Path, capsys: pytest.Captu
     model = write_model(tmp_path / "model", {"printing.py": code + ours}, handler="printing.py", versions=ONE)
     done = call_script(capsys, "build_mar", model, "--store", tmp_path / "store")
     assert done.code == 0, done.err
+
+
+def test_a_handler_may_answer_with_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Then no class of its sample's answer is compared."""
+    ours, hook = (paths.HANDLERS / "image_classifier.py").read_text(), "return best_classes("
+    assert hook in ours
+    files = {"text.py": ours.replace(hook, f"return 'seen' or {hook.removeprefix('return ')}")}
+    model = write_model(tmp_path / "model", files, handler="text.py", versions=ONE, sample={"request": "light.png"})
+    done = call_script(capsys, "build_mar", model, "--store", tmp_path / "store")
+    assert done.code == 0, done.err
