@@ -27,14 +27,14 @@ build: setup  ## build the archives that config/deployment.yaml names
 
 test: lint test-built test-served  ## run all tests that this machine can; make -j2 test runs both halves at once
 
-# Both build the shipped specs in one store. Without MAKEFLAGS, since tests call make themselves.
+# Both build the shipped specs in one store. Without make's own variables, since tests call make themselves.
 test-built test-served: export TESTED_STORE := $(CURDIR)/.pytest_cache/store
 
 test-built: setup-test no-tested-store  ## run the tests of handlers, archives and scripts
-	MAKEFLAGS= $(BIN)/pytest tests/unit tests/build
+	MAKEFLAGS= MAKELEVEL= $(BIN)/pytest tests/unit tests/build
 
 test-served: setup-test no-tested-store  ## run the tests with a real TorchServe, those of the compose stack, and some faults
-	MAKEFLAGS= $(BIN)/pytest tests/serve tests/stack tests/faults
+	MAKEFLAGS= MAKELEVEL= $(BIN)/pytest tests/serve tests/stack tests/faults
 
 no-tested-store:
 	@rm -rf .pytest_cache/store

