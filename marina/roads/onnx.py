@@ -9,7 +9,7 @@ import onnx
 import onnxruntime
 import torch
 
-from marina.errors import MarinaError
+from marina.errors import MarinaError, UsageError
 from marina.roads.networks import Source
 from marina.roads.order import Made, Order
 from marina.store.exporters.onnx import FILE
@@ -23,7 +23,7 @@ def make(order: Order, folder: Path) -> Made:
     try:
         exported = source.export("onnx", folder, EXPORTERS[order.way])
     except MarinaError as error:
-        if order.way != "trace":
+        if order.way != "trace" or isinstance(error, UsageError):
             raise
         raise MarinaError(f"{error}; --exporter dynamo goes by torch.export, and can do more") from error
     return source.compare(Session(folder / exported.serialized_file), Made())

@@ -14,6 +14,7 @@ import onnxruntime
 import pytest
 import torch
 from handlerkit.images import ImageOptions, read_image
+from models import write_model
 from PIL import Image
 from scripts_of_ours import Ended, call_script, run_script
 from stores import make_store
@@ -68,6 +69,20 @@ def test_an_onnx_file_may_read_pixels_itself(export: Any, tmp_path: Path) -> Non
     for image in (pixels, 255 - pixels, pixels.repeat(3, 2).repeat(2, 3)):
         (scores,) = session.run(None, {"input_0": image})
         assert scores.argmax() == 7
+
+
+def test_where_a_trace_is_refused_the_other_exporter_is_named(export: Any, tmp_path: Path) -> None:
+    """As with a pooling behind the preprocessing, whose sizes a trace has forgotten."""
+    code = (
+        "from torch import nn\n\n\nclass Network(nn.Sequential):\n    def __init__(self):\n"
+        "        super().__init__(nn.Conv2d(1, 2, 1), nn.AdaptiveAvgPool2d((2, 2)), nn.Flatten(), nn.Linear(8, 2))\n"
+    )
+    options = {"size": [4, 4], "mode": "L", "resize": 5}
+    model = write_model(tmp_path / "pooled", {"network.py": code}, name="pooled", options=options)
+    done = export(str(model), "--version", "1", "--to", "onnx", "--with-preprocessing", "--random-weights")
+    assert done.code == 1
+    assert "adaptive_avg_pool2d" in done.error
+    assert done.error.endswith("; --exporter dynamo goes by torch.export, and can do more")
 
 
 def test_an_onnx_graph_is_printed(export: Any) -> None:
