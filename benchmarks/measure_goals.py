@@ -10,6 +10,7 @@ from pathlib import Path
 
 from goals import peers
 from goals.answers import agreement
+from goals.asked import named
 from goals.bad_images import bad_images
 from goals.bench import Bench
 from goals.explaining import explanations
@@ -99,10 +100,7 @@ def _timing(options: argparse.Namespace) -> tuple[int, float, float]:
 
 def _chosen(options: argparse.Namespace) -> list[str]:
     """The goals that are asked for, in the order of the table."""
-    asked = [name for name in options.goals.split(",") if name] or list(SMOKE if options.smoke else GOALS)
-    unknown = [name for name in asked if name not in GOALS]
-    if unknown:
-        raise UsageError(f"--goals {','.join(unknown)}: there are {', '.join(GOALS)}")
+    asked = named("--goals", options.goals, GOALS) or list(SMOKE if options.smoke else GOALS)
     if options.missing:
         there = {one.group for one in read_results(options.results)}
         asked = [name for name in asked if name not in there]

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
+from goals.asked import named
 from goals.bench import Bench
 from goals.networks import Kept
 from goals.results import between
@@ -19,7 +20,6 @@ from growth.specs import specs
 
 from marina import paths
 from marina.console import out, run, step
-from marina.errors import UsageError
 from marina.paths import State
 
 CURVES: dict[str, Callable[[Bench], Curve]] = {
@@ -56,9 +56,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _measure(options: argparse.Namespace) -> int:
-    asked = [name for name in options.curves.split(",") if name] or list(CURVES)
-    if unknown := [name for name in asked if name not in CURVES]:
-        raise UsageError(f"--curves {','.join(unknown)}: there are {', '.join(CURVES)}")
+    asked = named("--curves", options.curves, CURVES) or list(CURVES)
     bench = Bench(Kept(options.folder.resolve()), options.rounds, options.seconds, options.warm_up)
     for name in asked:
         step(f"curve {name}")

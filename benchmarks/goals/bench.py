@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -21,8 +20,8 @@ from marina.console import step
 from marina.measuring.comparing import FIGURES, Figure, Rounds, interleaved, median_interval
 from marina.measuring.load import Load, measure
 from marina.measuring.measurement import Measurement
+from marina.tuning.machine import processor
 
-CPUINFO = Path("/proc/cpuinfo")
 BUSY = 3.0  # load average, in cores: our own servers and callers make about twice
 FIRST_REQUESTS = 4  # of a worker: TorchScript takes seconds for the first ones
 
@@ -147,12 +146,7 @@ def loads(rounds: Rounds, *cases: str) -> dict[str, Any]:
 
 def machine_and_date() -> str:
     """Today, the processor and its cores."""
-    names = [line.split(":")[1].strip() for line in _cpu() if line.startswith("model name")]
-    return f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores of {names[0] if names else platform.machine()}"
-
-
-def _cpu() -> list[str]:
-    return CPUINFO.read_text().splitlines() if CPUINFO.exists() else []
+    return f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores of {processor()}"
 
 
 def _telling(name: str, case: Callable[[], Measurement]) -> Callable[[], Measurement]:

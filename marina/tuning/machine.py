@@ -38,7 +38,7 @@ class Machine(Choice):
 def this_machine() -> Machine:
     """The machine that this process runs on."""
     return Machine(
-        processor=_processor(),
+        processor=processor(),
         cores=cores(),
         memory_gb=round(psutil.virtual_memory().total / 2**30),
         platform=f"{platform.system().lower()}-{platform.machine()}",
@@ -54,7 +54,8 @@ def cores() -> int:
     return available if quota == "max" else max(1, min(available, math.ceil(int(quota) / int(period))))
 
 
-def _processor() -> str:
+def processor() -> str:
+    """The processor's name, as the system has it."""
     lines = CPUINFO.read_text(encoding="utf-8").splitlines() if CPUINFO.exists() else []
     named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(named, platform.processor() or platform.machine())
