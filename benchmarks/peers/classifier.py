@@ -71,6 +71,7 @@ def _openvino(path: Path, threads: int) -> Callable[[torch.Tensor], torch.Tensor
 
     kind = openvino.Type.bf16 if os.environ["PEER_PRECISION"] == "bf16" else openvino.Type.f32
     properties = {"INFERENCE_PRECISION_HINT": kind, "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
+    properties["ENABLE_CPU_PINNING"] = False
     core = openvino.Core()
     compiled = core.compile_model(core.read_model(path), "CPU", properties)
 

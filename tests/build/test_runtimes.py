@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -59,6 +60,39 @@ def test_every_runtime_answers_like_the_eager_network(built: dict[str, Any], run
     """Asked by a handler in a worker's process, for several batch sizes: within 1e-4, which the build measured."""
     assert built[runtime].parity.largest_difference <= 1e-4
     assert built[runtime].parity.compared_rows == 12
+
+
+WATCHED = """
+import os, sys, threading
+folder, sys.argv = sys.argv[1], ["", "", ""]
+from pathlib import Path
+import torch
+from marina.paths import METRICS_CONFIG
+from marina.store.preflight_worker import load
+handler, seen, over = load(Path(folder), str(METRICS_CONFIG))._entry_point.__self__, set(), threading.Event()
+
+def look():
+    while not over.is_set():
+        seen.add(len(os.sched_getaffinity(os.getpid())))
+
+looking = threading.Thread(target=look)
+looking.start()
+for _ in range(200):
+    handler.runtime.run(torch.zeros(64, 3, 16, 16))
+over.set()
+looking.join()
+print(min(seen))
+"""
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_no_runtime_ties_a_worker_to_a_core(built: dict[str, Any], runtime: str, tmp_path: Path) -> None:
+    """OpenVINO takes the first one unless it is told not to: workers of one thread then share that one, and the others idle."""
+    folder = unpacked(built["store"].archives / f"brightness-{runtime}.mar", tmp_path)
+    environment = os.environ | {"PYTHONPATH": f"{folder}:{os.environ.get('PYTHONPATH', '')}"}
+    command = [sys.executable, "-c", WATCHED, str(folder)]
+    watched = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, env=environment)
+    assert watched.stdout.splitlines()[-1:] == [str(len(os.sched_getaffinity(0)))], watched.stderr
 
 
 FREE = {"images": {"shape": [3, 16, 16], "free": [1, 2]}}

@@ -26,6 +26,7 @@ class OpenVinoRuntime:
             "INFERENCE_PRECISION_HINT": PRECISIONS[setting.precision],
             "INFERENCE_NUM_THREADS": setting.threads,
             "PERFORMANCE_HINT": "LATENCY",
+            "ENABLE_CPU_PINNING": False,  # pinned, each worker's threads take the first cores, and leave the others idle
         }
         self.model = core.compile_model(core.read_model(setting.path), "CPU", properties)
         self._request = self.model.create_infer_request()
