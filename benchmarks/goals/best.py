@@ -26,6 +26,7 @@ class Ours:
 TWO_BY_ONE = Serving(workers=2, batch_size=8, delay_ms=1, threads=1)
 INT8 = Ours("openvino", "int8", TWO_BY_ONE)
 BF16 = Ours("openvino", "bf16", TWO_BY_ONE)
+LATENCY = Ours("openvino", "int8", Serving(workers=1, batch_size=8, delay_ms=1, threads=2))  # for one caller: all cores compute
 SMOKE = Ours("openvino", "fp32", INT8.serving)  # needs no calibration, which takes longer than a smoke run may
 # Without a word in its configuration TorchServe starts as many workers as there are cores, without batches.
 SHIPPED = Serving(workers=os.cpu_count() or 1, batch_size=1, delay_ms=100)

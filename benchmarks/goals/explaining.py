@@ -22,7 +22,7 @@ THREADS = 2
 def explanations(bench: Bench) -> list[Result]:
     """One caller, one picture after the other."""
     kept, picture = bench.kept, photograph(bench.kept.pictures)
-    archive = kept.ours("resnet18", "torchscript", "fp32", THREADS, explain=EXPLAIN)
+    archive = kept.ours("resnet18", "torchscript", "bf16", THREADS, explain=EXPLAIN)
     with ExitStack() as stack:
         ours = bench.serve(stack, "ours", archive, SERVING).at("/explanations/model")
         stock_serving = Serving(1, SHIPPED.batch_size, SHIPPED.delay_ms)
@@ -30,7 +30,7 @@ def explanations(bench: Bench) -> list[Result]:
         sizes = {name: _bytes(one.address + "/explanations/model", picture) for name, one in (("ours", ours), ("stock", stock))}
         cases = {"ours": bench.case(ours, [picture], 1), "stock": bench.case(stock, [picture], 1)}
         rounds = bench.in_turns(cases)
-    what = f"integrated gradients, {STEPS} steps, stock's 15"
+    what = f"integrated gradients, {STEPS} steps in bf16, stock's 15"
     return [
         Compared(f"{what}: p50, 1 connection", "explanations", 1.0, "lower", "s").of(rounds, "ours", "stock", "p50"),
         Compared(f"{what}: size of the reply", "explanations", 1 / 50, "lower", "bytes").result(

@@ -70,6 +70,7 @@ class Kept:
         version = f"{runtime}-{precision}" + (f"-{threads}" if threads else "")
         wanted: dict[str, Any] = {"source": {"torchvision": network, "weights": "weights.pt"}, "runtime": runtime}
         wanted |= {"precision": precision, "tolerance": 1000.0} | ({"threads": threads} if threads else {})
+        wanted |= {"channels_last": True} if runtime == "torchscript" else {}
         return self.build(self._spec(name, network, {version: wanted}, options), version)
 
     def stock(self, network: str) -> str:

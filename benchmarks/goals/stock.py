@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 from collections.abc import Iterator
 from dataclasses import asdict
 
@@ -19,18 +20,19 @@ UNTRIED = Serving(workers=2, batch_size=8, delay_ms=1, threads=1)  # for a smoke
 
 
 def tuned(bench: Bench, network: str = "resnet18") -> Serving:
-    """The settings by which it answers most in a short trial of all; each trial is kept in the benchmark's folder."""
+    """The settings by which it answers most in short trials of all, there and back; the benchmark's folder keeps them."""
     if bench.smoke:
         return UNTRIED
     file = bench.kept.folder / f"tuned-{network}.json"
-    tried: list[dict[str, float]] = json.loads(file.read_text()) if file.exists() else []
-    for workers, threads in SHARES:
-        left = [one for one in _settings(workers, threads) if not any(asdict(one).items() <= trial.items() for trial in tried)]
-        for serving, rate in _trials(bench, network, threads, left):
-            tried.append(asdict(serving) | {"images_per_second": rate})
-            file.write_text(json.dumps(tried, indent=1))
-    best = max(tried, key=lambda one: one["images_per_second"])
-    return Serving(**{name: int(value) for name, value in best.items() if name != "images_per_second"})
+    if not file.exists():
+        rates: dict[Serving, list[float]] = {}
+        for backwards in (False, True):
+            for workers, threads in SHARES[:: -1 if backwards else 1]:
+                for serving, rate in _trials(bench, network, threads, _settings(workers, threads)[:: -1 if backwards else 1]):
+                    rates.setdefault(serving, []).append(rate)
+        file.write_text(json.dumps([asdict(serving) | {"images_per_second": rate} for serving, rate in rates.items()], indent=1))
+    best = max(json.loads(file.read_text()), key=lambda one: statistics.fmean(one["images_per_second"]))
+    return Serving(**{name: value for name, value in best.items() if name != "images_per_second"})
 
 
 def _settings(workers: int, threads: int) -> list[Serving]:
@@ -39,8 +41,6 @@ def _settings(workers: int, threads: int) -> list[Serving]:
 
 
 def _trials(bench: Bench, network: str, threads: int, settings: list[Serving]) -> Iterator[tuple[Serving, float]]:
-    if not settings:
-        return
     archive, picture = bench.kept.stock(network), photograph(bench.kept.pictures)
     with torchserve(bench.kept.store, bench.logs / "tuning", shipped=True, threads=threads) as server:
         for serving in settings:
