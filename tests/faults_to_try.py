@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import requests
 from servers import Serving, eventually
+from small_disks import filled
 
 from marina.serving.polling import pause
 
@@ -32,7 +33,6 @@ class Fault:
         said: what ``make serve`` says of it, a regular expression; None where it has nothing to say.
         errors: whether callers may be told errors.
         gateway_dies: whether connections are cut and refused meanwhile.
-        unrecorded: whether requests may be missing in the record: a promise that is not kept yet.
         short: whether make test tries it too.
     """
 
@@ -41,7 +41,6 @@ class Fault:
     said: str | None = None
     errors: bool = False
     gateway_dies: bool = False
-    unrecorded: bool = False
     short: bool = False
 
     def __str__(self) -> str:
@@ -100,14 +99,8 @@ def take_file_handles(of: Callable[[Serving], psutil.Process]) -> Strike:
 
 def fill_the_disk(house: Serving) -> None:
     """That of the logs and of the state: nothing can be written, until somebody makes room."""
-    ballast = house.folder / "ballast"
-    with ballast.open("wb", buffering=0) as file:
-        try:
-            while file.write(bytes(1 << 16)):
-                pass
-        except OSError:
-            pause(HELD_SECONDS)
-    ballast.unlink()
+    with filled(house.folder):
+        pause(HELD_SECONDS)
 
 
 def replace_an_archive(house: Serving) -> None:
@@ -171,7 +164,7 @@ FAULTS = (
     Fault("the recorder is killed", kill_the_recorder, "the recorder was lost, and is started again"),
     Fault("the gateway gets no file handles for 5 s", take_file_handles(lambda house: process_of(house, "envoy"))),
     Fault("TorchServe gets no file handles for 5 s", take_file_handles(Serving.java), errors=True),
-    Fault("the disk of logs and state is full for 5 s", fill_the_disk, unrecorded=True),
+    Fault("the disk of logs and state is full for 5 s", fill_the_disk),
     Fault("an archive is replaced by garbage, and its worker dies", replace_an_archive, AGAIN, errors=True),
     Fault("a hundred clients that never end their request", come_slowly),
 )

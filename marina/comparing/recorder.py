@@ -71,6 +71,7 @@ class Recorder:
             MarinaError: the database refused; what was not written is read again.
             OSError: a log cannot be read.
         """
+        self._rotation.keep_room()
         self._rotate()
         self._read_requests(self._log)
         for path in self._summary_logs():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 from fault_table import Outcome
 from scripts_of_ours import run_script
 from servers import READY, Serving, serving
+from small_disks import small_disk
 
 from marina.paths import Store
 from marina.serving.free_ports import free_ports
@@ -31,16 +31,8 @@ def measured() -> dict[str, Outcome]:
 @pytest.fixture(scope="module")
 def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A disk that can be filled."""
-    folder = tmp_path_factory.mktemp("disk")
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={DISK}", "none", str(folder)], capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        pytest.skip(f"mounting a small disk takes root: {done.stderr.strip()}")
-    try:
+    with small_disk(tmp_path_factory.mktemp("disk"), DISK) as folder:
         yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import shutil
 import threading
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -19,6 +20,7 @@ from databases import PostgreSQL
 from envoys import Envoy, envoy
 from recorders import recording
 from scripts_of_ours import call_script, run_script
+from small_disks import filled, small_disk
 
 from marina.comparing.agreeing import distance
 from marina.comparing.hashed_keys import HashedKeys, read_salt
@@ -89,6 +91,10 @@ def everything_in(state: State) -> bytes:
     return b"".join(path.read_bytes() for path in state.folder.rglob("*") if path.is_file())
 
 
+def left_of_logs(state: State) -> bytes:
+    return b"".join(path.read_bytes() for path in state.traffic.glob("access*"))
+
+
 def test_a_line_of_the_gateway_becomes_a_row(state: State, traffic: Traffic) -> None:
     """With the key hashed, and without what nobody asks for."""
     append(state, line(0, seconds=0.5, first_status=503, answered="2.0", attempts=2))
@@ -150,7 +156,7 @@ def test_the_log_is_deleted_when_it_was_read(state: State, traffic: Traffic) -> 
     append(state, *map(line, range(100)))
     recorder(state, traffic).look()
     assert traffic.counts()["requests"] == 100
-    assert not list(state.traffic.glob("access*"))
+    assert left_of_logs(state) == b""
     assert b"example.org" not in everything_in(state)
 
 
@@ -186,6 +192,40 @@ def test_a_gateway_opens_its_log_anew_when_asked(state: State, traffic: Traffic,
         assert wait_for(is_done, 20, 0.01)
         assert log.exists()
         assert "marina_recorder_rotations_total 0.0" not in own.metrics.text().decode()
+
+
+def test_a_full_disk_costs_no_line(tmp_path: Path) -> None:
+    """A real Envoy writes on into room that is held for its log, which is not rotated meanwhile, and is afterwards."""
+    (tmp_path / "disk").mkdir()
+    with small_disk(tmp_path / "disk", "48m") as disk, Traffic(State(disk), create=True) as traffic:
+        own = Recorder(State(disk), traffic, KEYS, Keeping(rotate_seconds=0), NOBODY)
+        own.look()
+        with envoy(State(disk).traffic / "access.log", tmp_path) as running:
+            with filled(disk):
+                for number in range(100):
+                    ask(running, f"r{number}")
+                assert wait_for(lambda: left_of_logs(State(disk)).count(b"\n") == 100, 10)
+                with suppress(MarinaError):  # SQLite's file may have room left
+                    own.look()
+                assert not (State(disk).traffic / "access.log.read").exists()
+            own.look()
+        own.look()
+        assert traffic.counts()["requests"] == 100
+        assert left_of_logs(State(disk)) == b""
+
+
+def test_a_recorder_killed_while_it_puts_the_log_aside_loses_and_doubles_nothing(state: State, traffic: Traffic) -> None:
+    """The log has both names then; the next recorder goes on from there."""
+    append(state, line(0), line(1))
+    (state.traffic / "access.log.read").hardlink_to(state.traffic / "access.log")
+    append(state, line(2))
+    own = recorder(state, traffic)
+    own.look()
+    append(state, line(3))
+    own.look()
+    assert traffic.counts()["requests"] == 4
+    assert "marina_recorder_repeated_requests_total 0.0" in own.metrics.text().decode()
+    assert not (state.traffic / "access.log.read").exists()
 
 
 def ask(running: Envoy, request_id: str) -> None:
@@ -252,7 +292,7 @@ def test_several_gateways_record_into_one_postgresql(
         for started in (one, other):
             assert postgres.password not in started.output.read_text()
             assert postgres.password not in " ".join(psutil.Process(started.process.pid).cmdline())
-    assert not any(list(state.traffic.glob("access*")) for state in states)
+    assert [left_of_logs(state) for state in states] == [b"", b""]
     stranger = State(tmp_path / "c" / "state")
     done = run_script("record_traffic", "--state", stranger.folder)
     assert (done.code, "hashed with another salt" in done.error) == (1, True)
