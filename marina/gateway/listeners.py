@@ -29,6 +29,7 @@ def listeners(place: Place, settings: GatewaySettings, models: Iterable[str], *,
     callers = _listener(
         "callers", place.callers, _callers(settings, caller_filters(names, settings, asks_for_keys=asks_for_keys))
     )
+    callers["traffic_direction"] = "INBOUND"  # by which it alone is closed before Envoy ends
     if settings.tls is not None:
         callers["filter_chains"][0]["transport_socket"] = transport_socket()
     return [callers, _listener("internal", place.internal, _internal(names)), _second_hop(settings)]

@@ -19,6 +19,7 @@ from marina.serving.deployment import Deployment
 PASSED = ("/v1/models", "/v2")
 PASSED_EXACT = ("/ping", "/api-description")
 ADMIN_ASKS = ("/reopen_logs", "/healthcheck/fail")  # the second: callers are told to connect anew, and /ready is 503
+CLOSE = "/close"  # the callers' listener takes no connection any more; those that there are stay
 ADMIN_READS = ("/stats", "/stats/prometheus", "/config_dump")
 GRPC_SERVICES = (
     "/org.pytorch.serve.grpc.inference.InferenceAPIsService",
@@ -69,6 +70,8 @@ def internal_routes(deployment: Deployment, place: Place = ALONE) -> Message:
     """For us: figures, the logs' reopening, the way out, the Management API, looks at arms; nothing else of Envoy's own."""
     reads = [{"match": {"path": path, "headers": [_method("GET")]}, "route": {"cluster": ADMIN}} for path in ADMIN_READS]
     asks = [{"match": {"path": path, "headers": [_method("POST")]}, "route": {"cluster": ADMIN}} for path in ADMIN_ASKS]
+    close = {"path": CLOSE, "headers": [_method("POST")]}
+    asks.append({"match": close, "route": {"cluster": ADMIN, "prefix_rewrite": "/drain_listeners?inboundonly"}})
     only_reads = {"headers": [_method("GET")]} if place.has_replicas else {}
     managed = {"path_separated_prefix": "/models", **only_reads}
     management = {"match": managed, "route": {"cluster": MANAGEMENT, "timeout": "0s"}}

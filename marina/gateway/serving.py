@@ -12,6 +12,7 @@ from marina import paths
 from marina.config.settings import Settings
 from marina.console import step
 from marina.errors import MarinaError, UsageError
+from marina.gateway.closing import close
 from marina.gateway.gateway import Gateway
 from marina.gateway.keys import GIVEN, Key, read_keys
 from marina.gateway.place import Place
@@ -22,6 +23,7 @@ from marina.serving.deployment import Deployment
 from marina.serving.polling import wait_for
 
 START_SECONDS = 30
+CLOSE_SECONDS = 10
 LOOK_SECONDS = 0.05
 MAX_REQUEST = 6_553_500  # TorchServe's default
 
@@ -129,8 +131,17 @@ class ServedGateway:
         return read_keys(self._plan.keys_file, os.environ)
 
     def stop(self) -> None:
-        """Stop it where it is ours; another answers 503 until a server is back."""
+        """Stop it where it is ours, when callers have their answers; another answers 503 until a server is back."""
+        if self._envoy.is_running:
+            self._close()
         self._envoy.stop()
+
+    def _close(self) -> None:
+        try:
+            if not close(self._gateway.stats, CLOSE_SECONDS):
+                step(f"requests that were not answered within {CLOSE_SECONDS} s are cut off")
+        except MarinaError as error:
+            step(f"the gateway ends without waiting for its answers: {error}")
 
     def _run(self, tick: Callable[[], None]) -> None:
         self._envoy.__enter__()

@@ -1,4 +1,4 @@
-"""Read what a running Envoy says of itself, on our own listener."""
+"""Read what a running Envoy says of itself, and ask it for the little that it does, on our own listener."""
 
 from __future__ import annotations
 
@@ -42,9 +42,16 @@ class Stats:
         found = self._get("/stats", filter=pattern, format="json", histogram_buckets="cumulative").json()["stats"]
         return [one for stat in found if "histograms" in stat for one in stat["histograms"]]
 
+    def post(self, path: str) -> None:
+        """Ask for one of the few things that our own listener does."""
+        self._ask("POST", path)
+
     def _get(self, path: str, **asked: str) -> requests.Response:
+        return self._ask("GET", path, **asked)
+
+    def _ask(self, method: str, path: str, **asked: str) -> requests.Response:
         try:
-            answer = self._session.get(f"{self.address}{path}", params=asked, timeout=TIMEOUT_SECONDS)
+            answer = self._session.request(method, f"{self.address}{path}", params=asked, timeout=TIMEOUT_SECONDS)
         except requests.RequestException as error:
             raise MarinaError(f"no gateway answers at {self.address}: start one with make serve") from error
         if not answer.ok:
