@@ -18,6 +18,7 @@ from marina.serving.deployment import read_deployment
 from marina.serving.management import Management
 from marina.serving.ports import read_ports
 from marina.watching.exporter import export
+from marina.watching.replicas import Replicas
 from marina.watching.sources import Certificates, LiveSplits, Rollouts, Server, Source, WrittenDeployment
 
 LOOPBACK = "127.0.0.1"
@@ -40,6 +41,11 @@ def parser() -> argparse.ArgumentParser:
         help=f"PEM file whose end is told; may be given again (those in {paths.CERTIFICATES})",
     )
     add_gateway(options)
+    options.add_argument(
+        "--replicas",
+        action="store_true",
+        help="the name in --management stands for several TorchServes: what they say is added up",
+    )
     options.add_argument("--no-gateway", action="store_true", help="there is none: tell nothing of splits")
     options.add_argument("--address", default=LOOPBACK, help="address to listen on (%(default)s)")
     options.add_argument("--seconds", type=_seconds, default=2.0, metavar="N", help="between two looks (%(default)s)")
@@ -76,11 +82,18 @@ def _sources(options: argparse.Namespace) -> list[Source]:
     state = State(options.state)
     arms = [] if options.no_gateway else [LiveSplits(gateway_of(options)), Rollouts(state)]
     return [
-        Server(Management(options.management, access_of(options))),
+        _server(options),
         WrittenDeployment(options.deployment),
         *arms,
         Certificates(named, None if named else paths.CERTIFICATES),
     ]
+
+
+def _server(options: argparse.Namespace) -> Source:
+    access = access_of(options)
+    if options.replicas:
+        return Replicas(options.management, lambda url: Server(Management(url, access)))
+    return Server(Management(options.management, access))
 
 
 if __name__ == "__main__":

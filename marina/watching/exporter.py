@@ -15,7 +15,6 @@ from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-import requests
 from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.platform_collector import PlatformCollector
@@ -27,13 +26,12 @@ from marina.errors import MarinaError
 from marina.serving.ports import holder_of
 from marina.watching.exported import EXPORTED, SOURCE_UP, Exported, Sample
 from marina.watching.ready import missing
-from marina.watching.sources import Source
+from marina.watching.sources import FAILURES, Source
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 STALE_SECONDS = 10.0
-FAILURES = (MarinaError, OSError, requests.RequestException, ValueError, LookupError)  # also an answer that is cut off
 
 
 class Looking:

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import requests
 from cryptography import x509
 
 from marina.comparing.rollout import Record
@@ -22,6 +23,7 @@ from marina.watching.restarts import Restarts
 
 SUFFIXES = (".pem", ".crt")
 BEGINS = b"-----BEGIN CERTIFICATE-----"
+FAILURES = (MarinaError, OSError, requests.RequestException, ValueError, LookupError)  # of a look: also an answer that is cut off
 
 
 class Source(ABC):
