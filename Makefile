@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup setup-test setup-playground setup-roads build serve playground test test-built test-served no-tested-store cells parity slow dashboards formats tuning study benchmark growth faults api-server policies schema lint lock clean
+.PHONY: help setup setup-test setup-playground setup-roads build serve playground test test-built test-served no-tested-store cells parity slow dashboards formats tuning study benchmark growth faults fuzz api-server policies schema lint lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-13s %s\n", $$1, $$2}'
@@ -31,7 +31,7 @@ test: lint test-built test-served  ## run all tests that this machine can; make 
 test-built test-served: export TESTED_STORE := $(CURDIR)/.pytest_cache/store
 
 test-built: setup-test no-tested-store  ## run the tests of handlers, archives and scripts
-	MAKEFLAGS= MAKELEVEL= $(BIN)/pytest tests/unit tests/build
+	MAKEFLAGS= MAKELEVEL= $(BIN)/pytest tests/unit tests/build tests/fuzz
 
 test-served: setup-test no-tested-store  ## run the tests with a real TorchServe, those of the compose stack, and some faults
 	MAKEFLAGS= MAKELEVEL= $(BIN)/pytest tests/serve tests/stack tests/faults
@@ -47,6 +47,9 @@ parity: setup-test setup-roads  ## run every road to production and compare it w
 
 faults: setup-test  ## try every fault on a house under load, and write the table of docs/reliability.md, ten minutes as root
 	$(BIN)/pytest tests/faults -m "slow or not slow" --update
+
+fuzz: setup-test  ## try thousands of hostile requests and files on every handler and reader, half an hour; SEED=n tries the same again
+	FUZZ=1 FUZZ_SEED=$(SEED) $(BIN)/pytest tests/fuzz --timeout 3000
 
 api-server: setup-test  ## build Kubernetes' API server from Debian's source (ten minutes, once), and ask it what it holds of the manifests
 	test -x $(VENV)/kubernetes/bin/kube-apiserver || tests/cluster/build_api_server.sh $(VENV)/kubernetes

@@ -12,10 +12,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from handlerkit.errors import BadRequest
+from handlerkit.errors import SHOWN, BadRequest, shown
 
 LENGTH = "inference-header-content-length"
 PREFIX = 4  # bytes before an element of BYTES
+LONGEST_NUMBER = 18  # digits; Python refuses to read thousands of them
 
 
 def with_document(parts: Mapping[str, Any], headers: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -41,7 +42,7 @@ def with_document(parts: Mapping[str, Any], headers: Mapping[str, Any]) -> Mappi
 
 
 def _document(body: bytes, length: str) -> Any:
-    end = int(length) if length.isascii() and length.isdecimal() else -1
+    end = int(length) if length.isascii() and length.isdecimal() and len(length) <= LONGEST_NUMBER else -1
     document = _json(body[:end]) if 0 <= end <= len(body) else None
     if not isinstance(document, dict) or not isinstance(document.get("inputs"), list):
         raise BadRequest(f'Inference-Header-Content-Length is {length[:20]}: so many bytes must be JSON with "inputs", a list.')
@@ -68,18 +69,18 @@ def _size(one: Any) -> int | None:
     parameters = one.get("parameters") if isinstance(one, dict) else None
     size = parameters.get("binary_data_size") if isinstance(parameters, dict) else None
     if size is not None and not (isinstance(size, int) and not isinstance(size, bool) and size >= 0):
-        raise BadRequest(f"binary_data_size must be a number of bytes; found {str(size)[:20]}.")
+        raise BadRequest(f"binary_data_size must be a number of bytes; found {shown(size)}.")
     return size
 
 
 def _values(one: Mapping[str, Any], content: bytes) -> list[Any]:
     from handlerkit.envelope import DATATYPES
 
-    datatype = one.get("datatype")
+    datatype = str(one.get("datatype"))[:SHOWN]
     if datatype == "BYTES":
         return _elements(content)
     if datatype not in DATATYPES:
-        raise BadRequest(f"datatype must be BYTES or one of {', '.join(DATATYPES)}; found {str(datatype)[:20]!r}.")
+        raise BadRequest(f"datatype must be BYTES or one of {', '.join(DATATYPES)}; found {datatype!r}.")
     import numpy as np  # plain requests for texts need none
 
     kind = np.dtype(DATATYPES[datatype])

@@ -33,6 +33,8 @@ DATATYPES = {
     "FP32": "float32",
     "FP64": "float64",
 }
+MOST_DIMENSIONS = 32  # numpy takes twice as many
+LARGEST_SIDE = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -100,8 +102,20 @@ def envelope_of(parts: Mapping[str, Any], model: str, version: str, explains: bo
         inputs = [_instance(one, body) for one in _limited(body["instances"], most)]
         return KServeV1(inputs, explains)
     if isinstance(body, dict) and isinstance(body.get("inputs"), list):
-        return KServeV2(_tensors(body["inputs"], body, most), body.get("id"), model, version)
+        return KServeV2(_tensors(body["inputs"], body, most), request_id(body), model, version)
     return Plain([parts])
+
+
+def request_id(body: Mapping[str, Any]) -> str | None:
+    """The caller's own id of a request by version 2 of the protocol, which is echoed.
+
+    Raises:
+        BadRequest: it is no text.
+    """
+    found = body.get("id")
+    if found is not None and not isinstance(found, str):
+        raise BadRequest(f'"id" must be text; found a JSON {type(found).__name__}.')
+    return found
 
 
 def _instance(instance: Any, body: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -116,6 +130,8 @@ def _tensors(inputs: list[Any], body: Mapping[str, Any], most: int) -> list[Mapp
     if not inputs:
         raise BadRequest('"inputs" is empty.')
     named = {str(_field(one, "name", str)): _rows(one, most) for one in inputs}
+    if len(named) < len(inputs):
+        raise BadRequest("Two of the inputs have the same name.")
     lengths = {name: len(rows) for name, rows in named.items()}
     if len(set(lengths.values())) != 1:
         raise BadRequest(f"The inputs must have as many rows as each other; found {lengths}.")
@@ -126,29 +142,36 @@ def _tensors(inputs: list[Any], body: Mapping[str, Any], most: int) -> list[Mapp
 
 def _rows(one: Any, most: int) -> list[Any]:
     name, shape, datatype = str(_field(one, "name", str)), _field(one, "shape", list), _field(one, "datatype", str)
-    if not shape or not all(isinstance(side, int) and not isinstance(side, bool) and side >= 0 for side in shape):
-        raise BadRequest(f"Input '{name}': shape must be a list of sizes, rows first; found {str(shape)[:60]}.")
-    _limited(range(shape[0]), most)
+    if not 0 < len(shape) <= MOST_DIMENSIONS or not all(type(side) is int and 0 <= side <= LARGEST_SIDE for side in shape):
+        found = str([side if isinstance(side, (int, str)) else type(side).__name__ for side in shape])
+        raise BadRequest(f"Input '{name[:40]}': shape must be a list of sizes, rows first; found {found[:60]}.")
+    _check_count(shape[0], most)
     data: list[Any] = _field(one, "data", list)
-    if datatype == "BYTES":
-        if len(data) != math.prod(shape):
-            raise BadRequest(f"Input '{name}': shape {shape} needs {math.prod(shape)} values; found {len(data)}.")
-        return data
-    return list(_array(name, shape, datatype, data))
+    if datatype != "BYTES":
+        return list(_array(name, shape, datatype, data))
+    if len(data) != math.prod(shape):
+        raise BadRequest(_other_size(name, shape, len(data)))
+    return data
 
 
 def _array(name: str, shape: list[int], datatype: str, data: list[Any]) -> np.ndarray[Any, Any]:
     if datatype not in DATATYPES:
-        raise BadRequest(f"Input '{name}': datatype must be BYTES or one of {', '.join(DATATYPES)}; found {datatype[:20]!r}.")
+        known = ", ".join(DATATYPES)
+        raise BadRequest(f"Input '{name[:40]}': datatype must be BYTES or one of {known}; found {datatype[:20]!r}.")
     import numpy as np  # plain requests for texts need none
 
     try:
-        array: np.ndarray[Any, Any] = np.asarray(data, dtype=DATATYPES[datatype])
+        with np.errstate(over="ignore"):  # what FP16 cannot hold is infinite, and refused as that
+            array: np.ndarray[Any, Any] = np.asarray(data, dtype=DATATYPES[datatype])
+        if array.size != math.prod(shape):
+            raise BadRequest(_other_size(name, shape, array.size))
+        return array.reshape(shape)
     except (ValueError, TypeError, OverflowError) as error:
-        raise BadRequest(f"Input '{name}': data does not fit {datatype}: {error}.") from error
-    if array.size != math.prod(shape):
-        raise BadRequest(f"Input '{name}': shape {shape} needs {math.prod(shape)} values; found {array.size}.")
-    return array.reshape(shape)
+        raise BadRequest(f"Input '{name[:40]}': data does not fit {datatype}: {str(error)[:200]}.") from error
+
+
+def _other_size(name: str, shape: list[int], found: int) -> str:
+    return f"Input '{name[:40]}': shape {shape} needs {math.prod(shape)} values; found {found}."
 
 
 def _field(one: Any, name: str, kind: type) -> Any:
@@ -165,8 +188,12 @@ def _parameters(body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _limited(items: Sequence[Any], most: int) -> Sequence[Any]:
-    if not items:
-        raise BadRequest("The request has no rows.")
-    if len(items) > most:
-        raise PayloadTooLarge(f"The request has {len(items)} rows; the limit is {most}.")
+    _check_count(len(items), most)
     return items
+
+
+def _check_count(rows: int, most: int) -> None:
+    if not rows:
+        raise BadRequest("The request has no rows.")
+    if rows > most:
+        raise PayloadTooLarge(f"The request has {rows} rows; the limit is {most}.")

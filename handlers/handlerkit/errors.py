@@ -13,7 +13,14 @@ A refusal concerns one row alone. Its body has the shape of TorchServe's own err
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import ClassVar
+from typing import Any, ClassVar
+
+SHOWN = 40  # characters of a caller's value that a message repeats
+
+
+def shown(value: Any) -> str:
+    """The beginning of a caller's value, for a message; of lists and objects, which may be too deep to write, only the kind."""
+    return f"a JSON {type(value).__name__}" if isinstance(value, (list, dict)) else repr(str(value)[:SHOWN])
 
 
 class RequestError(Exception):

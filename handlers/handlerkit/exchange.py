@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -12,9 +13,11 @@ from typing import Any
 from handlerkit.batch import JSON, Batch, Row
 from handlerkit.binary_tensors import with_document
 from handlerkit.envelope import Envelope, KServeV2, Plain, envelope_of
-from handlerkit.errors import DeadlineExceeded, RequestError
+from handlerkit.errors import DeadlineExceeded, RequestError, ServerFault
 from handlerkit.limits import Limits
 
+logger = logging.getLogger(__name__)
+Reply = tuple[HTTPStatus, str | None, str | bytes]
 STREAM_NEXT = "ts_stream_next"
 ECHOED = {"x-request-id": "X-Client-Request-Id", "traceparent": "traceparent"}  # TorchServe writes x-request-id itself
 
@@ -40,8 +43,15 @@ class Request:
         """The first row that is refused, and with it the request."""
         return next((row for row in self.rows if row.status is not HTTPStatus.OK), None)
 
-    def reply(self) -> tuple[HTTPStatus, str | None, str | bytes]:
-        """Status, content type and body of the reply."""
+    def reply(self) -> Reply:
+        """Status, content type and body of the reply; a fault of ours where what the handler answered cannot be written."""
+        try:
+            return self._reply()
+        except Exception as error:
+            fault = _fault(self.rows[0], error)
+            return fault.status, JSON, _text(fault.body())
+
+    def _reply(self) -> Reply:
         refused = self.refused
         if refused is not None:
             refusal = self._refusal(refused)
@@ -105,8 +115,8 @@ def _open(index: int, parts: Mapping[str, Any], context: Any, version: str, limi
             raise DeadlineExceeded("The request's deadline had passed before its turn came.")
         opened = with_document(parts, whole.headers)
         envelope = envelope_of(opened, context.model_name, version, whole.kind == "explain", limits.rows)
-    except RequestError as error:
-        whole.refuse(error)
+    except Exception as error:
+        whole.refuse(error if isinstance(error, RequestError) else _fault(whole, error))
         return Request(Plain([parts]), Batch([whole]), refusing)
     rows = (whole if one is parts else Row(one, request_id, headers) for one in envelope.inputs)
     return Request(envelope, Batch(rows), refusing)
@@ -121,8 +131,14 @@ def _refusing(parts: Mapping[str, Any], headers: Mapping[str, Any], model: str, 
     """By gRPC, JSON comes by the Open Inference Protocol alone; TorchServe cannot read an answer to it of another form."""
     body = parts.get("body")
     if isinstance(body, dict) and _came_by_grpc(headers):
-        return KServeV2([], body.get("id"), model, version)
+        sent = body.get("id")
+        return KServeV2([], sent if isinstance(sent, str) else None, model, version)
     return None
+
+
+def _fault(row: Row, error: Exception) -> ServerFault:
+    logger.error("request %s failed between TorchServe and the model", row.request_id, exc_info=error)
+    return ServerFault(row.request_id)
 
 
 def _json(row: Row) -> Any:

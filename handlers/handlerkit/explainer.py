@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import fx, jit, nn
 
-from handlerkit.errors import BadRequest
+from handlerkit.errors import BadRequest, shown
 from handlerkit.options import OptionError, read_options
 from handlerkit.runtimes import Runtime
 
@@ -87,7 +87,7 @@ class Explainer:
         if wanted is None:
             return self.options.method if self.options.method in can else can[0]
         if wanted not in self.methods:
-            raise BadRequest(f"No method is named {str(wanted)[:40]!r}; methods: {', '.join(self.methods)}.")
+            raise BadRequest(f"No method is named {shown(wanted)}; methods: {', '.join(self.methods)}.")
         if wanted not in can:
             raise BadRequest(f"'{wanted}' needs {self._missing(str(wanted))}; methods here: {', '.join(can)}.")
         return str(wanted)

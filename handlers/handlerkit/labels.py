@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from handlerkit.errors import BadRequest
+from handlerkit.errors import BadRequest, shown
+
+LONGEST_INDEX = 9  # digits; Python refuses to read thousands of them
 
 
 @dataclass(frozen=True)
@@ -37,14 +39,14 @@ class Labels:
         Raises:
             BadRequest: there is no such class, or the label stands for several.
         """
-        text = str(wanted)
+        text = shown(wanted) if isinstance(wanted, (list, dict)) else str(wanted)
         found = [index for index in range(len(self.entries)) if text == self.name(index)]
         found += [index for index, entry in enumerate(self.entries) if not isinstance(entry, str) and entry[0] == text]
         if len(set(found)) > 1:
             raise BadRequest(f"Several classes are named '{text[:40]}'; give one by its index: {sorted(set(found))}.")
         if found:
             return found[0]
-        if text.isdecimal() and int(text) < classes:
+        if text.isdecimal() and len(text) <= LONGEST_INDEX and int(text) < classes:
             return int(text)
         some = ", ".join(self.name(index) for index in range(min(10, len(self.entries))))
         raise BadRequest(f"No class is named '{text[:40]}'; the first classes are: {some or f'0 to {classes - 1}'}.")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from handlerkit.batch import Row
-from handlerkit.errors import BadRequest
+from handlerkit.errors import BadRequest, shown
 
 
 def whole_number(row: Row, name: str, default: int, least: int, most: int) -> int:
@@ -37,7 +37,7 @@ def one_of(row: Row, name: str, default: str, known: Sequence[str]) -> str:
     """
     value = row.option(name)
     if value is not None and value not in known:
-        raise BadRequest(f"'{name}' must be {' or '.join(known)}; found {str(value)[:40]!r}.")
+        raise BadRequest(f"'{name}' must be {' or '.join(known)}; found {shown(value)}.")
     return default if value is None else str(value)
 
 
@@ -47,5 +47,5 @@ def _within(name: str, value: Any, kind: type[int] | type[float], bounds: tuple[
     except (TypeError, ValueError, OverflowError):
         found = None
     if found is None or not bounds[0] <= found <= bounds[1]:
-        raise BadRequest(f"'{name}' must be a number from {bounds[0]} to {bounds[1]}; found {str(value)[:40]!r}.")
+        raise BadRequest(f"'{name}' must be a number from {bounds[0]} to {bounds[1]}; found {shown(value)}.")
     return found

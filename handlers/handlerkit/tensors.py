@@ -12,11 +12,12 @@ import numpy as np
 import torch
 
 from handlerkit.choice import Form, check_choice
-from handlerkit.errors import BadRequest, UnprocessableInput
+from handlerkit.errors import SHOWN, BadRequest, UnprocessableInput
 from handlerkit.options import OptionError, read_options
 from handlerkit.payload import array
 
 DTYPES: dict[str, Any] = {"float32": np.float32, "int64": np.int64, "uint8": np.uint8}
+NUMBERS = {int, float, bool}  # of JSON
 EXAMPLES = 2
 
 
@@ -232,15 +233,17 @@ def _check_names(named: Mapping[str, Any], inputs: Mapping[str, InputOptions]) -
 
 
 def _nearest(name: str, known: Mapping[str, Any]) -> str:
-    nearest = difflib.get_close_matches(name, known, n=1)
+    nearest = difflib.get_close_matches(name[:SHOWN], known, n=1)
     return f"did you mean '{nearest[0]}'?" if nearest else f"this model takes {', '.join(known)}."
 
 
 def _read_tensor(name: str, value: Any, wanted: InputOptions) -> torch.Tensor:
+    if not (held := _held_by(value)) <= NUMBERS:  # before numpy makes room for every text as if it were the longest
+        kind = "text" if str in held else "something else"
+        raise UnprocessableInput(f"'{name}' must be numbers of shape {list(wanted.shape)}; found {kind} among them.")
     found = array(value, tuple(wanted.shape), None, name)
     if found.dtype.kind not in "biuf":
-        kind = "text" if found.dtype.kind in "US" else "something else"
-        raise UnprocessableInput(f"'{name}' must be numbers of shape {list(wanted.shape)}; found {kind} among them.")
+        raise UnprocessableInput(f"'{name}' must be numbers of shape {list(wanted.shape)}; found larger ones among them.")
     if found.dtype.kind == "f":
         found = found.astype(np.float64)
         if wanted.dtype != "float32" and (broken := found[found % 1 != 0]).size:
@@ -248,5 +251,19 @@ def _read_tensor(name: str, value: Any, wanted: InputOptions) -> torch.Tensor:
     outside = found[(found < wanted.least_allowed) | (found > wanted.most_allowed)]
     if outside.size:
         bounds = f"from {wanted.least_allowed:g} to {wanted.most_allowed:g}"
-        raise UnprocessableInput(f"'{name}' must have values {bounds}; found {outside[0]:g}.")
+        raise UnprocessableInput(f"'{name}' must have values {bounds}; found {float(outside[0]):g}.")
     return torch.from_numpy(found.astype(DTYPES[wanted.dtype]))
+
+
+def _held_by(value: Any) -> set[type]:
+    """The types of what nested lists hold."""
+    if isinstance(value, (np.ndarray, np.generic)):  # of an envelope that says the type of its numbers
+        return set()
+    found, lists = set[type](), [value]
+    while lists:
+        one = lists.pop()
+        kinds = set(map(type, one)) if isinstance(one, list) else {type(one)}
+        if list in kinds:
+            lists += [part for part in one if isinstance(part, list)]
+        found |= kinds - {list}
+    return found

@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, Field, FiniteFloat, ValidationError
 
 from marina.comparing.hashed_keys import HashedKeys
 from marina.comparing.traffic_rows import Request
 
 NAME = 200  # characters that a name may have; more is nobody's model
+Status = Annotated[int, Field(ge=0, le=999)]
 
 
 class AccessLine(BaseModel):
     """What the gateway says of a request; the key is as the caller gave it, and leaves this process only hashed."""
 
-    time: datetime
+    time: AwareDatetime
     request_id: str = Field(min_length=1, max_length=NAME)
     model: str = Field(min_length=1, max_length=NAME)
     route: str
-    status: int
+    status: Status
     experiment: str | None = None
     key: str | None = None
     key_from: str | None = None
     assigned: str | None = None
     answered: str | None = None
-    first_status: int | None = None
-    attempts: int | None = None
-    seconds: float | None = None
-    microseconds: float | None = None  # the same, more exactly
+    first_status: Status | None = None
+    attempts: int | None = Field(None, ge=0, le=1000)
+    seconds: FiniteFloat | None = None
+    microseconds: FiniteFloat | None = None  # the same, more exactly
     sampled_shadow: str | None = None
 
     def row(self, keys: HashedKeys) -> Request:

@@ -6,14 +6,14 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, FiniteFloat
 from sqlalchemy import Connection, and_, delete, select, tuple_
 
 from marina.comparing.traffic import Traffic, insert, remember_progress
 from marina.comparing.traffic_tables import agreements, requests, summaries
 
 AT_ONCE = 1000
-Probabilities = dict[str, float] | list[float]
+Probabilities = dict[str, FiniteFloat] | list[FiniteFloat]
 
 
 class Summary(BaseModel):
@@ -25,7 +25,7 @@ class Summary(BaseModel):
     kind: str = "predict"
     label: str | None = None
     probabilities: Probabilities | None = None
-    seconds: float | None = None
+    seconds: FiniteFloat | None = None
 
 
 def distance(one: Probabilities | None, other: Probabilities | None) -> float | None:

@@ -15,7 +15,7 @@ from marina.comparing.hashed_keys import HashedKeys
 from marina.comparing.observing import BUILT_IN
 from marina.comparing.split import NAME
 from marina.comparing.traffic_rows import Outcome
-from marina.reading import Strict, complaints
+from marina.reading import Strict, complaints, shown
 
 AHEAD_SECONDS = 300.0  # that another machine's clock may be ahead of ours
 MILLISECONDS = 1e11  # no time in seconds before the year 5138 is as large
@@ -54,9 +54,9 @@ class GivenOutcome(Strict):
     @field_validator("value", mode="before")
     @classmethod
     def _is_a_number(cls, value: Any) -> Any:
-        if isinstance(value, bool) or (isinstance(value, (int, float)) and math.isfinite(value)):
+        if isinstance(value, bool) or (isinstance(value, (int, float)) and _is_finite(value)):
             return value
-        raise ValueError(f"must be true, false or a finite number; found {value!r:.60}")
+        raise ValueError(f"must be true, false or a finite number; found {shown(value)}")
 
     @field_validator("time")
     @classmethod
@@ -127,18 +127,26 @@ class OutcomeReader:
 
 def _unix_seconds(given: str | float) -> float:
     if not isinstance(given, str):
-        if not math.isfinite(given) or given < 0:
-            raise ValueError(f"must be Unix seconds; found {given:g}")
+        if not _is_finite(given) or given < 0:
+            raise ValueError(f"must be Unix seconds; found {shown(given)}")
         if given > MILLISECONDS:
             raise ValueError(f"must be in seconds; {given:.0f} looks like milliseconds")
         return float(given)
     try:
         at = datetime.fromisoformat(given)
     except ValueError as error:
-        raise ValueError(f"must be a time as 2026-11-21T09:30:00Z, or Unix seconds; found {given!r:.60}") from error
+        raise ValueError(f"must be a time as 2026-11-21T09:30:00Z, or Unix seconds; found {shown(given)}") from error
     if at.tzinfo is None:
         raise ValueError(f"must say its zone: {given}Z, or {given}+01:00")
     return at.timestamp()
+
+
+def _is_finite(number: float) -> bool:
+    """JSON has whole numbers that no float holds."""
+    try:
+        return math.isfinite(number)
+    except OverflowError:
+        return False
 
 
 def _plain(found: list[str]) -> list[str]:

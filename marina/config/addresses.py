@@ -25,6 +25,7 @@ VARIABLES = {
     "GRPC_MANAGEMENT_PORT": "grpc_management_port",
 }
 FIRST_OPEN = 1024
+LONGEST = 9  # digits of a port, with noughts before it
 ANY = ("0.0.0.0", "::")  # noqa: S104 - compared with
 
 
@@ -92,7 +93,7 @@ def ports_are_moved(settings: Settings, place: Place) -> Iterator[Found]:
     taken = {one.port: one.key for one in listeners(settings) if one.key not in map(VARIABLES.get, place.moved)}
     for variable, value in place.moved.items():
         key = VARIABLES.get(variable, variable.lower())  # the gateway and what is beside it are in no config.properties
-        if not (value.isdecimal() and 1 <= int(value) <= 65535):
+        if not (value.isdecimal() and len(value) <= LONGEST and 1 <= int(value) <= 65535):
             yield error(key, f"{variable}, in the environment or in .env, must be a port, 1 to 65535; found {value!r}")
         elif int(value) in taken:
             yield error(

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
+from marina.reading import one_line
+
 
 class Level(StrEnum):
     """How bad a finding is: an error stops the start, a warning only ``--strict``, a note nothing."""
@@ -43,7 +45,7 @@ class Finding:
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.line else self.file
-        return f"{place}: {self.level}: {self.key}: {self.text}"
+        return one_line(f"{place}: {self.level}: {self.key}: {self.text}")
 
 
 def error(key: str, text: str) -> Found:

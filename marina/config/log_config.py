@@ -18,7 +18,7 @@ def log_findings(path: Path) -> Iterator[Found]:
     """What is wrong in a log4j2.xml; log4j falls back to the console without a word of it in the logs."""
     try:
         root = ElementTree.fromstring(path.read_bytes())  # noqa: S314 - a file of the operator's own, and no more than Java reads
-    except (OSError, ElementTree.ParseError) as failure:
+    except (OSError, ElementTree.ParseError, ValueError, LookupError) as failure:  # the last two of its encoding
         yield error("XML", f"cannot be read: {failure}")
         return
     appenders = {one.get("name") for group in root.iter("Appenders") for one in group}

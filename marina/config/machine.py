@@ -9,7 +9,7 @@ from marina.config.findings import Found, error, note, warning
 from marina.config.place import Place
 from marina.config.settings import Settings
 
-HEAP = re.compile(r"-Xm([sx])([0-9]+)([kKmMgGtT]?)")
+HEAP = re.compile(r"-Xm([sx])([0-9]{1,18})([kKmMgGtT]?)")
 UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 HANDLERS_TAKE_MB = 32  # of a row, where a spec's limits say nothing; a test compares it with the handlers
 MEGABYTE = 1_000_000

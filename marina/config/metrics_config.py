@@ -7,12 +7,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
 from marina import paths
 from marina.config.findings import Found, error, warning
-from marina.reading import nearest_of
+from marina.reading import NotYaml, nearest_of, parse_yaml, shown
 
 SECTIONS = ("ts_metrics", "model_metrics")
 KINDS = ("counter", "gauge", "histogram")
@@ -23,8 +20,8 @@ OURS = "marina_"
 def metrics_findings(path: Path) -> Iterator[Found]:
     """What is wrong in a metrics.yaml; TorchServe starts without metrics where it cannot read it."""
     try:
-        document = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except (OSError, YAMLError, UnicodeDecodeError) as failure:
+        document = parse_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, NotYaml, UnicodeDecodeError) as failure:
         yield error("YAML", f"cannot be read: {' '.join(str(failure).split())}")
         return
     if not isinstance(document, dict):
@@ -49,13 +46,16 @@ def _section(section: str, kinds: Any, seen: dict[str, str]) -> Iterator[Found]:
         if kind not in KINDS:
             yield error(section, f"unknown kind '{kind}': {nearest_of(str(kind), list(KINDS))}")
             continue
+        if not isinstance(metrics or [], list):
+            yield error(f"{section}.{kind}", f"must be a list of metrics; found {shown(metrics)}")
+            continue
         for metric in metrics or []:
             yield from _metric(f"{section}.{kind}", metric, seen)
 
 
 def _metric(where: str, metric: Any, seen: dict[str, str]) -> Iterator[Found]:
     if not isinstance(metric, dict):
-        yield error(where, f"each metric has {', '.join(PARTS)}; found {metric!r}")
+        yield error(where, f"each metric has {', '.join(PARTS)}; found {shown(metric)}")
         return
     name = str(metric.get("name", ""))
     for part in PARTS:
@@ -85,14 +85,18 @@ def _ours(document: dict[str, Any]) -> Iterator[Found]:
 
 @lru_cache
 def _of_our_handlers() -> dict[str, tuple[str, tuple[str, ...]]]:
-    return _declared(YAML(typ="safe", pure=True).load(paths.METRICS_CONFIG.read_text(encoding="utf-8")))
+    return _declared(parse_yaml(paths.METRICS_CONFIG.read_text(encoding="utf-8")))
 
 
 def _declared(document: dict[str, Any]) -> dict[str, tuple[str, tuple[str, ...]]]:
     kinds = document.get("model_metrics")
     return {
-        metric["name"]: (kind, tuple(metric.get("dimensions") or ()))
+        metric["name"]: (kind, tuple(map(str, _listed(metric.get("dimensions")))))
         for kind, metrics in (kinds.items() if isinstance(kinds, dict) else ())
-        for metric in metrics or []
+        for metric in _listed(metrics)
         if isinstance(metric, dict) and str(metric.get("name", "")).startswith(OURS)
     }
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []

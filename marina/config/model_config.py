@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Iterator
-from io import StringIO
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, PositiveInt, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from marina.config.findings import Finding, Found, Level, error, note, warning
 from marina.config.place import Place
-from marina.reading import Strict, complaints, nearest_of
+from marina.errors import MarinaError
+from marina.reading import NotYaml, Strict, complaints, nearest_of, parse_yaml, shown
+from marina.store.contents import opened, read_member
 from marina.store.spec import LimitsSpec
 
 NAME = "model-config.yaml"
@@ -51,6 +49,7 @@ TORCHRUN = (
 )
 KEYS = (*NUMBERS, *SWITCHES, *CHOICES, *OTHERS)
 LONG_DELAY_MS = 1000
+LARGEST = 2**31 - 1  # whole number that TorchServe reads
 
 
 class Running(Strict):
@@ -86,8 +85,8 @@ def check_model_config(path: Path, place: Place) -> list[Finding]:
     """The findings of a model-config.yaml, or of the one in an archive."""
     try:
         text = _in_archive(path) if path.suffix == ".mar" else path.read_text(encoding="utf-8")
-        document = YAML(typ="rt", pure=True).load(StringIO(text)) if text is not None else {}
-    except (OSError, UnicodeDecodeError, YAMLError, zipfile.BadZipFile) as failure:
+        document = parse_yaml(text, "rt") if text is not None else {}
+    except (OSError, UnicodeDecodeError, NotYaml, MarinaError) as failure:
         return [Finding(Level.ERROR, str(path), 0, "YAML", f"cannot be read: {' '.join(str(failure).split())}")]
     if document is None:
         document = {}
@@ -105,7 +104,7 @@ def findings_of(document: dict[str, Any], place: Place) -> list[Found]:
 def _values(document: dict[str, Any]) -> Iterator[Found]:
     for name, value in document.items():
         least = NUMBERS.get(name)
-        if least is not None and ((type(value) not in (int,) and not _is_whole(value)) or value < least):
+        if least is not None and (not _is_whole(value) or value < least):
             yield error(name, f"must be a whole number of {least} or more, and is ignored otherwise; found {_shown(value)}")
         elif name in SWITCHES and not isinstance(value, bool):
             yield error(name, f"must be true or false, and is ignored otherwise; found {_shown(value)}")
@@ -171,8 +170,8 @@ def _unknown(name: str) -> Found:
 
 
 def _in_archive(path: Path) -> str | None:
-    with zipfile.ZipFile(path) as archive:
-        return archive.read(NAME).decode() if NAME in archive.namelist() else None
+    with opened(path) as (archive, contents):
+        return read_member(archive, NAME).decode() if NAME in contents.names else None
 
 
 def _line(document: Any, key: str) -> int:
@@ -183,7 +182,7 @@ def _line(document: Any, key: str) -> int:
 
 
 def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= LARGEST
 
 
 def _plain(value: Any) -> Any:
@@ -197,4 +196,4 @@ def _plain(value: Any) -> Any:
 
 
 def _shown(value: Any) -> str:
-    return repr(_plain(value))
+    return shown(_plain(value))

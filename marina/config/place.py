@@ -12,11 +12,12 @@ from typing import Any
 
 import psutil
 from dotenv import dotenv_values
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
+from marina.reading import NotYaml, parse_yaml
 from marina.serving.ports import Ports, holder_of
 
+LONGEST_NAME, LONGEST_PATH, LONGEST_PORT = 255, 2000, 5  # characters
+NOBODYS = "no file has this name"
 WITH_DEFAULT = re.compile(r"\$\{[A-Za-z_]+:?-([^}]*)\}")
 
 
@@ -49,8 +50,16 @@ class Place:
     is_asked: bool = False
 
     def path(self, value: str) -> Path:
-        """A path of the file, from the folder."""
-        return self.folder / value
+        """A path of the file, from the folder; of a name that no file can have, one where nothing is."""
+        return self.folder / (value if _may_be_a_file(value) else NOBODYS)
+
+
+def _may_be_a_file(name: str) -> bool:
+    try:
+        parts = [part.encode() for part in Path(name).parts]
+    except UnicodeEncodeError:  # half of a character, as \\ud800 is
+        return False
+    return "\0" not in name and len(name) <= LONGEST_PATH and all(len(part) <= LONGEST_NAME for part in parts)
 
 
 def this_place(folder: Path, *, is_asked: bool = False, look_at_ports: bool = True) -> Place:
@@ -73,15 +82,18 @@ def this_place(folder: Path, *, is_asked: bool = False, look_at_ports: bool = Tr
 def _published(compose: Path) -> dict[int, str]:
     """Ports that services other than TorchServe publish; a file that is not there, or cannot be read, publishes none."""
     try:
-        services: dict[str, Any] = YAML(typ="safe", pure=True).load(compose.read_text(encoding="utf-8"))["services"]
-    except (OSError, YAMLError, UnicodeDecodeError, KeyError, TypeError):
+        services: dict[str, Any] = parse_yaml(compose.read_text(encoding="utf-8"))["services"]
+        listed = [
+            (str(name), service["ports"]) for name, service in services.items() if name != "torchserve" and "ports" in service
+        ]
+    except (OSError, NotYaml, UnicodeDecodeError, KeyError, TypeError, AttributeError):
         return {}
     found = {}
-    for name, service in services.items():
-        for port in service.get("ports", []) if name != "torchserve" and isinstance(service, dict) else []:
+    for name, ports in listed:
+        for port in ports if isinstance(ports, list) else []:
             written = str(port.get("published", "")) if isinstance(port, dict) else str(port)
             parts = WITH_DEFAULT.sub(r"\1", written).split("/")[0].split(":")
             outside = parts[-2] if len(parts) > 1 else parts[0]
-            if outside.isdecimal():
-                found[int(outside)] = str(name)
+            if outside.isdecimal() and len(outside) <= LONGEST_PORT:
+                found[int(outside)] = name
     return found

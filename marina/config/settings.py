@@ -17,6 +17,7 @@ from marina.config.findings import Found, error
 from marina.config.keys import BY_VARIABLE, KEYS
 from marina.errors import UsageError
 
+WHOLE = re.compile(r"[+-]?[0-9]{1,18}")  # more digits has nothing that Java counts, and Python refuses to read thousands
 BEFORE_VALUE = re.compile(r"\A\s*(?:\\.|[^\\=:\s])*\s*[=:]?\s*")
 REFERENCE = re.compile(r"\$\$([^$]+[^$])\$\$")
 
@@ -71,7 +72,7 @@ class Settings:
     def number(self, key: str) -> int | None:
         """A whole number, or None where there is none that Java could read."""
         value = self.value(key)
-        return int(value) if re.fullmatch(r"[+-]?[0-9]+", value) else None
+        return int(value) if WHOLE.fullmatch(value) else None
 
     def of_the_launcher(self) -> dict[str, str]:
         """Keys and values as the launcher reads them."""

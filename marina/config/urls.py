@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from marina.config.findings import Found, error, warning
 from marina.config.place import Place
 from marina.config.settings import Settings
+from marina.config.values import broken_pattern
 
 HOSTILE = (
     "file:///etc/hostname",
@@ -28,10 +29,9 @@ def urls_are_few(settings: Settings, _: Place) -> Iterator[Found]:
             yield warning("allowed_urls", f"is not given, so that {HOSTILE[0]} and every address are accepted: write {OURS}")
         return
     for pattern in settings.value("allowed_urls").split(","):
-        try:
-            accepted = [url for url in HOSTILE if re.fullmatch(pattern, url)]
-        except re.error:
+        if broken_pattern(pattern):
             continue
+        accepted = [url for url in HOSTILE if re.fullmatch(pattern, url)]
         if pattern.endswith("/"):
             yield error("allowed_urls", f"{pattern} accepts that address and no archive below it: write {pattern}.*")
         elif accepted:

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from marina.config.findings import Found, error, warning
 from marina.config.keys import KEYS, OF_A_VERSION, OF_OTHERS, Key
 from marina.config.place import Place
-from marina.config.settings import Setting, Settings
+from marina.config.settings import WHOLE, Setting, Settings
 
-ADDRESS = re.compile(r"((https|http)://([^:^/]+)(:([0-9]+))?)|(unix:(/.*))", re.IGNORECASE)
+ADDRESS = re.compile(r"((https|http)://([^:^/]+)(:([0-9]{1,9}))?)|(unix:(/.*))", re.IGNORECASE)
 OF_THE_LAUNCHER = ("model_store", "vmargs", "plugins_path")
 BLANKS_DO_NOT_COUNT = (*OF_THE_LAUNCHER, "metrics_mode", "models", "model_snapshot")
 NEAR = 0.7
@@ -103,7 +103,7 @@ def _yes_or_no(value: str, _: Key) -> str:
 
 
 def _whole(value: str, key: Key) -> str:
-    if re.fullmatch(r"[+-]?[0-9]+", value) and key.least <= int(value) <= key.most:
+    if WHOLE.fullmatch(value) and key.least <= int(value) <= key.most:
         return ""
     return f"must be a whole number, {_range(key)}; found {value!r}"
 
@@ -115,7 +115,7 @@ def _number(value: str, key: Key) -> str:
 
 
 def _port(value: str, _: Key) -> str:
-    if re.fullmatch(r"[0-9]+", value) and 1 <= int(value) <= 65535:
+    if re.fullmatch(r"[0-9]{1,9}", value) and 1 <= int(value) <= 65535:
         return ""
     return f"must be a port, 1 to 65535; found {value!r}"
 
@@ -151,10 +151,17 @@ def _one_of(value: str, key: Key) -> str:
 
 def _pattern(value: str, key: Key) -> str:
     for part in value.split(",") if key.name == "allowed_urls" else [value]:
-        try:
-            re.compile(part)
-        except re.error as failure:
-            return f"{part!r} is no regular expression: {failure.msg}"
+        if wrong := broken_pattern(part):
+            return f"{part!r} is no regular expression: {wrong}"
+    return ""
+
+
+def broken_pattern(pattern: str) -> str:
+    """Why a text is no regular expression; "" where it is one."""
+    try:
+        re.compile(pattern)
+    except (re.error, RecursionError, OverflowError) as failure:
+        return failure.msg if isinstance(failure, re.error) else "it is too large"
     return ""
 
 
@@ -164,6 +171,8 @@ def _json(value: str, _: Key) -> str:
     except json.JSONDecodeError as failure:
         lost = ": a line but the last must end with \\" if "\n" not in value and value.count("{") > value.count("}") else ""
         return f"is no JSON: {failure.msg} at character {failure.pos + 1}{lost}"
+    except (ValueError, RecursionError):
+        return "is no JSON that can be read: its numbers are too long, or it is nested too deeply"
     return ""
 
 

@@ -91,10 +91,10 @@ def archives_are_there(settings: Settings, place: Place) -> Iterator[Found]:
     level = error if settings.value("model_snapshot") else warning
     for version in all_versions(settings):
         name = version.given.get("marName")
-        if isinstance(name, str) and not (store / name).exists():
+        if isinstance(name, str) and not place.path(str(store / name)).exists():
             yield level(version.key, f"{version}: {name} is not in {settings.value('model_store')}")
     for name in _loaded(settings):
-        if "://" not in name and not (store / name).exists():
+        if "://" not in name and not place.path(str(store / name)).exists():
             yield error("load_models", f"{name} is not in {settings.value('model_store')}, and TorchServe starts without it")
 
 
@@ -123,7 +123,7 @@ def all_versions(settings: Settings) -> list[Version]:
 def _models(settings: Settings, key: str) -> dict[str, Any] | None:
     try:
         document = json.loads(settings.value(key) or "{}")
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         return None
     found = document.get("models", {}) if key == "model_snapshot" and isinstance(document, dict) else document
     return found if isinstance(found, dict) else {"": found}
@@ -141,14 +141,18 @@ def _wrong(name: str, value: Any) -> str:
         return f"unknown key '{name}', which TorchServe ignores: {nearest_of(name, list(OF_A_VERSION))}"
     least = OF_A_VERSION[name]
     if least is not None and (type(value) is not int or value < least):
-        return f"{name} must be a whole number of {least} or more, and is ignored otherwise; found {json.dumps(value)}"
+        return f"{name} must be a whole number of {least} or more, and is ignored otherwise; found {_shown(value)}"
     if name == "defaultVersion" and not isinstance(value, bool):
-        return f"{name} must be true or false; found {json.dumps(value)}"
+        return f"{name} must be true or false; found {_shown(value)}"
     if name == "runtimeType" and value not in RUNTIMES:
-        return f"{name} must be one of {', '.join(RUNTIMES)}; found {json.dumps(value)}"
+        return f"{name} must be one of {', '.join(RUNTIMES)}; found {_shown(value)}"
     if name == "marName" and not isinstance(value, str):
-        return f"{name} must be the name of an archive; found {json.dumps(value)}"
+        return f"{name} must be the name of an archive; found {_shown(value)}"
     return ""
+
+
+def _shown(value: Any) -> str:
+    return "a list or an object" if isinstance(value, (list, dict)) else json.dumps(value)[:60]
 
 
 def _room(workers: int, place: Place) -> Iterator[Found]:

@@ -38,13 +38,6 @@ class Files:
         write_json(self.discovered(kind), {"version_info": version, "resources": list(messages)})
         return version
 
-    def resources(self, kind: str) -> list[Message]:
-        """What was written last of a kind; nothing where nothing was."""
-        try:
-            return list(json.loads(self.discovered(kind).read_text(encoding="utf-8"))["resources"])
-        except FileNotFoundError:
-            return []
-
 
 def write_json(path: Path, content: Any) -> None:
     """Replace a file of Envoy's.

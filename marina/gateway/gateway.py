@@ -304,21 +304,23 @@ class Gateway:
 
     def _applied(self) -> Applied:
         try:
-            content = json.loads(self._files.applied.read_text(encoding="utf-8"))
+            return _read_applied(json.loads(self._files.applied.read_text(encoding="utf-8")))
         except FileNotFoundError as error:
             raise MarinaError(f"{self._files.folder} has no gateway: start one with make serve") from error
-        addresses = {name: Address(**one) for name, one in content["place"].items() if isinstance(one, dict)}
-        place = Place(**addresses, has_replicas=content["place"].get("has_replicas", False))
-        return Applied(
-            Deployment.model_validate(content["deployment"]),
-            place,
-            GatewaySettings.model_validate(content["settings"]),
-            content["asks_for_keys"],
-            content["versions"],
-        )
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+            raise MarinaError(f"{self._files.applied}: is not what was written there; mend it, or remove it") from error
 
     def _remember(self, applied: Applied, versions: dict[str, str]) -> None:
         write_json(self._files.applied, applied.remembered(versions))
+
+
+def _read_applied(content: Any) -> Applied:
+    addresses = {name: Address(**one) for name, one in content["place"].items() if isinstance(one, dict)}
+    place = Place(**addresses, has_replicas=content["place"].get("has_replicas", False))
+    settings = GatewaySettings.model_validate(content["settings"])
+    return Applied(
+        Deployment.model_validate(content["deployment"]), place, settings, content["asks_for_keys"], content["versions"]
+    )
 
 
 def _both(old: Message, new: Message) -> Message:

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from marina.console import step
 from marina.digests import file_digest
 from marina.errors import MarinaError, UsageError
 from marina.paths import Store
+from marina.reading import NotYaml, parse_yaml
 from marina.store.archive import archive_name
 from marina.store.contents import BadArchive, Contents, look_into, read_file
 from marina.store.index import Entry, Load, Weights, read_index, record
@@ -132,8 +131,8 @@ def _serving(archive: Path, contents: Contents) -> Serving:
     if MODEL_CONFIG not in contents.names:
         return Serving()
     try:
-        config = YAML(typ="safe", pure=True).load(read_file(archive, MODEL_CONFIG)) or {}
+        config = parse_yaml(read_file(archive, MODEL_CONFIG).decode()) or {}
         names = {"workers": "minWorkers", "batch_size": "batchSize", "max_batch_delay_ms": "maxBatchDelay"}
         return Serving.model_validate({ours: config[theirs] for ours, theirs in names.items() if theirs in config})
-    except (YAMLError, ValidationError, TypeError) as error:
+    except (NotYaml, UnicodeDecodeError, ValidationError, TypeError) as error:
         raise MarinaError(f"{archive.name}: its {MODEL_CONFIG} is not valid: {' '.join(str(error).split())[:200]}") from error

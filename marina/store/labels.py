@@ -23,7 +23,7 @@ def read_labels(found: SpecFile) -> Entries | None:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         entries = content if isinstance(content, list) else [content[str(index)] for index in range(len(content))]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UsageError(f'{path}: required ["a", …], {{"0": "a", …}} or {{"0": ["id", "a"], …}}; {error}') from error
     if not all(_is_entry(one) for one in entries) or len({type(one) for one in entries}) != 1:
         raise UsageError(f"{path}: every class must have a name, or every class an id and a name")

@@ -6,10 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-
 from marina.errors import MarinaError
 from marina.paths import Store
+from marina.reading import parse_yaml
 from marina.store.contents import opened, read_member
 from marina.store.index import Entry, verified_archive
 
@@ -19,7 +18,7 @@ MODEL_CONFIG = "model-config.yaml"
 def sample_of(archive: Path) -> tuple[bytes, str | None]:
     """The request that an archive is tried with, and the label it must answer, if any."""
     with opened(archive) as (file, _):
-        config = YAML(typ="safe", pure=True).load(read_member(file, MODEL_CONFIG))
+        config = parse_yaml(read_member(file, MODEL_CONFIG).decode())
         sample = config["handlerkit"]["sample"]
         return read_member(file, sample["request"]), sample["label"]
 
@@ -43,7 +42,7 @@ def answer_of(body: str) -> Any:
     """An answer by its body: a JSON value, or the text that a handler may answer with as well."""
     try:
         return json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return body
 
 

@@ -41,7 +41,7 @@ class Counters:
         wanted = labels.items()
         for has, value in self.values.get(name, {}).items():
             if wanted <= set(has):
-                sums[dict(has)[label]] += value
+                sums[dict(has).get(label, "")] += value
         return dict(sums)
 
     def since(self, earlier: Counters) -> Counters:
@@ -76,7 +76,18 @@ def read_counters(address: str, access: Access) -> Counters:
 
 
 def parse(text: str) -> dict[str, dict[Labels, float]]:
-    """Metrics in Prometheus's text format, by the names that TorchServe writes."""
+    """Metrics in Prometheus's text format, by the names that TorchServe writes.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        return _parsed(text)
+    except (LookupError, TypeError, AttributeError) as error:  # of prometheus_client, on a line that is cut off
+        raise ValueError(f"no metrics: {error}") from error
+
+
+def _parsed(text: str) -> dict[str, dict[Labels, float]]:
     values: dict[str, dict[Labels, float]] = {}
     declared = set(_names(text.splitlines()))
     for family in text_string_to_metric_families(text):
@@ -88,7 +99,7 @@ def parse(text: str) -> dict[str, dict[Labels, float]]:
 
 
 def _names(lines: Iterable[str]) -> Iterable[str]:
-    return (line.split()[2] for line in lines if line.startswith("# TYPE "))
+    return (line.split()[2] for line in lines if line.startswith("# TYPE ") and len(line.split()) > 2)
 
 
 def _grown(now: float, before: float) -> float:

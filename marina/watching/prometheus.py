@@ -5,10 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
 from marina.errors import UsageError
+from marina.reading import NotYaml, parse_yaml
 from marina.serving.ports import Ports
 
 LOOPBACK = "127.0.0.1"
@@ -41,11 +39,11 @@ def local_config(path: Path, ports: Ports, own_port: int) -> dict[str, Any]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        config = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        config = parse_yaml(path.read_text(encoding="utf-8"))
         return {**config, "scrape_configs": [{**job, "job_name": job["job_name"]} for job in config["scrape_configs"]]}
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
-    except (YAMLError, UnicodeDecodeError) as error:
+    except (NotYaml, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
     except (TypeError, KeyError) as error:
         raise UsageError(f"{path}: must have scrape_configs, each with a job_name; found something else") from error

@@ -70,7 +70,7 @@ def test_numbers_are_read_by_their_type(datatype: str, code: str) -> None:
     [
         (tensor(9), b"1234", None, "An input has binary_data_size 9; found 4 bytes of it."),
         (tensor(0), b"1234", None, "The request has 4 bytes behind those of its inputs."),
-        (tensor("9"), b"", None, "binary_data_size must be a number of bytes; found 9."),
+        (tensor("9"), b"", None, "binary_data_size must be a number of bytes; found '9'."),
         (tensor(5), elements(b"12")[:5], None, "An element of BYTES is longer than its input."),
         (tensor(3, "FP32"), b"123", None, "binary_data_size 3 is no multiple of the 4 bytes of FP32."),
         (tensor(3, "FP8"), b"123", None, "datatype must be BYTES or one of BOOL, UINT8"),

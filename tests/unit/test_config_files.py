@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import zipfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
     pkcs12,
 )
 from cryptography.x509 import DNSName, IPAddress, SubjectAlternativeName, load_pem_x509_certificate
+from hostile_archives import HOSTILE, write_zip
 from scripts_of_ours import call_script
 
 from marina import paths
@@ -190,12 +190,18 @@ def test_a_mistake_in_a_model_config_is_named(text: str, message: str, tmp_path:
 
 def test_a_model_config_is_found_in_an_archive(tmp_path: Path) -> None:
     """With the line in the file that is inside."""
-    path = tmp_path / "m.mar"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("MAR-INF/MANIFEST.json", json.dumps({"model": {"configFile": "model-config.yaml"}}))
-        archive.writestr("model-config.yaml", "# one\nbatchSize: 1\nmaxworkers: 2\n")
+    path = write_zip(tmp_path / "m.mar", ("model-config.yaml", b"# one\nbatchSize: 1\nmaxworkers: 2\n"))
     (found,) = check_file(path, Place(tmp_path))
     assert str(found) == f"{path}:3: error: maxworkers: unknown key, which TorchServe ignores: did you mean 'maxWorkers'?"
+
+
+@pytest.mark.parametrize("name", ["bomb", "two-names", "encrypted", "manifest-huge"])
+def test_an_archive_that_does_harm_is_not_read(name: str, tmp_path: Path) -> None:
+    """As wherever else one is opened: the finding says why."""
+    make, reason = HOSTILE[name]
+    (found,) = check_file(make(tmp_path / "m.mar"), Place(tmp_path))
+    assert str(found).startswith(f"{tmp_path}/m.mar: error: YAML: cannot be read: m.mar ")
+    assert reason in str(found)
 
 
 METRICS = [
