@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import struct
 import warnings
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -46,6 +48,11 @@ def with_member(name: str, data: bytes = b"x", mode: int = 0o100644, method: int
     return lambda path: write_zip(path, (info, data))
 
 
+def with_two(first: str, second: str) -> Callable[[Path], Path]:
+    """Makes an archive with two more members."""
+    return lambda path: write_zip(path, (first, b"x"), (second, b"y"))
+
+
 def with_bytes(change: Callable[[bytes], bytes]) -> Callable[[Path], Path]:
     """Makes an archive whose bytes were changed."""
 
@@ -75,6 +82,62 @@ def hidden_between(content: bytes) -> bytes:
     end = bytearray(content[-END:])
     end[16:20] = struct.pack("<L", at + 40)
     return content[:at] + b"h" * 40 + content[at:-END] + bytes(end)
+
+
+def hidden_in_stream(path: Path) -> Path:
+    """Another file, where the first one's stream ends: Python looks for what comes next behind it, and TorchServe finds it."""
+    content = streamed(path).read_bytes()
+    start = 30 + len("mine.py")
+    end = content.index(b"PK\7\x08", start)
+    evil = b"class Evil: pass\n"
+    header = struct.pack("<4s5H3L2H", b"PK\3\4", 20, 0, 0, 0, 0, zlib.crc32(evil), len(evil), len(evil), len("evil.py"), 0)
+    hidden = content[end : end + 16] + header + b"evil.py" + evil
+    longer = bytearray(content[:end] + hidden + content[end:])
+    _add(longer, end + len(hidden) + 8, len(hidden))
+    places = [found.start() for found in re.finditer(b"PK\1\2", bytes(longer))]
+    _add(longer, places[0] + 20, len(hidden))
+    for place in places[1:]:
+        _add(longer, place + 42, len(hidden))
+    _add(longer, len(longer) - END + 16, len(hidden))
+    path.write_bytes(longer)
+    return path
+
+
+def _add(content: bytearray, place: int, more: int) -> None:
+    content[place : place + 4] = struct.pack("<L", struct.unpack_from("<L", content, place)[0] + more)
+
+
+def two_ends(content: bytes) -> bytes:
+    """An end of 64 bits, which Python believes, tells of a list that is longer than the end that everybody reads."""
+    at = content.index(b"PK\1\2")
+    record = struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, 45, 45, 0, 0, 2**40, 2**40, 2**40, at)
+    locator = struct.pack("<4sLQL", b"PK\6\7", 0, len(content) - END, 1)
+    return content[:-END] + record + locator + content[-END:]
+
+
+def manifest_that_grows(path: Path) -> Path:
+    """A manifest with hundreds of megabytes of spaces, of which the list says that it is short."""
+    write_zip(path, content=manifest(), method=zipfile.ZIP_DEFLATED)
+    packer = zlib.compressobj(1, zlib.DEFLATED, -zlib.MAX_WBITS)
+    packed = b"".join(packer.compress(b" " * 1_000_000) for _ in range(300)) + packer.flush()
+    content = path.read_bytes()
+    name = MANIFEST.encode()
+    place = content.index(name) + len(name)
+    size = zipfile.ZipFile(path).getinfo(MANIFEST).compress_size
+    longer = bytearray(content[:place] + packed + content[place + size :])
+    more = len(packed) - size
+    _add(longer, place - len(name) - 30 + 18, more)
+    _add(longer, bytes(longer).rindex(name) - 46 + 20, more)
+    _add(longer, len(longer) - END + 16, more)
+    path.write_bytes(longer)
+    return path
+
+
+def inner_archive(path: Path) -> Path:
+    """A zip that is no zip for anybody: a whole archive stands inside a file of another, and nobody looks there."""
+    inner = write_zip(path.with_name("inner.zip")).read_bytes()
+    path.with_name("inner.zip").unlink()
+    return write_zip(path, ("inner.zip", inner))
 
 
 def another_name_before(content: bytes) -> bytes:
@@ -159,12 +222,17 @@ HOSTILE: dict[str, tuple[Callable[[Path], Path], str]] = {
     "prefix": (with_bytes(lambda content: b"#!/bin/sh\n" + content), "has 10 hidden bytes before 'mine.py'"),
     "suffix": (with_bytes(lambda content: content + b"more"), "or something stands behind its end"),
     "hidden-between": (with_bytes(hidden_between), "has 40 hidden bytes before its list of files"),
+    "hidden-in-stream": (hidden_in_stream, "says of 'mine.py' one size or checksum in its list of files, and another behind"),
+    "two-ends": (with_bytes(two_ends), "says two things of its list of files"),
+    "right-to-left": (with_member("mine\u202eyp.exe"), "which has characters that cannot be shown"),
+    "accents": (with_two("caf\u00e9.py", "cafe\u0301.py"), "one would take the place of the other"),
     "two-names": (with_bytes(another_name_before), "says of 'mine.py' one thing in its list of files, and another before"),
     "no-manifest": (without_manifest, "has no MAR-INF/MANIFEST.json"),
     "manifest-no-json": (with_manifest(b"{"), "its MAR-INF/MANIFEST.json is not valid: "),
     "manifest-a-list": (with_manifest(b"[]"), "is not valid: "),
     "manifest-deep": (with_manifest(b'{"a":' * 100_000), "is not valid: "),
     "manifest-huge": (with_manifest(b" " * (1 << 20) + manifest()), "has a MAR-INF/MANIFEST.json of more than 1,048,576 bytes"),
+    "manifest-that-grows": (manifest_that_grows, "is damaged: Bad CRC-32 for file 'MAR-INF/MANIFEST.json'"),
     "manifest-no-model": (with_manifest(b"{}"), "'model' is required"),
     "manifest-number": (with_manifest(manifest(modelVersion=1.0)), 'write it in quotes: "1.0"'),
     "no-version": (with_manifest(manifest(modelVersion=None)), "'model.modelVersion' is required"),

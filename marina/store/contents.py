@@ -108,7 +108,8 @@ def read_member(file: zipfile.ZipFile, name: str, largest: int = LARGEST_READ) -
         raise MarinaError(f"has no {name[:80]}")
     if file.getinfo(name).file_size > largest:
         raise MarinaError(f"has a {name[:80]} of more than {largest:,} bytes")
-    return file.read(name)
+    with file.open(name) as opened:
+        return opened.read(file.getinfo(name).file_size)  # asked for all that there is, Python unpacks what the list keeps quiet
 
 
 @contextmanager

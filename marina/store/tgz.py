@@ -6,7 +6,6 @@ import gzip
 import shutil
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import BinaryIO, cast
 
 from marina.digests import CHUNK
 from marina.errors import MarinaError
-from marina.store.contents import BadArchive
+from marina.store.contents import DAMAGES, BadArchive
 from marina.store.member_names import check_names
 from marina.store.zip_layout import LARGEST_BYTES, LARGEST_RATIO, SMALL_BYTES, check_sizes
 
@@ -68,7 +67,7 @@ def _read(file: Path) -> Iterator[tarfile.TarFile]:
             yield members
     except MarinaError as error:
         raise BadArchive(f"{file.name} {error}") from error
-    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, ValueError) as error:
+    except (tarfile.TarError, gzip.BadGzipFile, *DAMAGES) as error:
         raise BadArchive(f"{file.name} is damaged: {' '.join(str(error).split())[:200]}") from error
 
 

@@ -10,9 +10,11 @@ from __future__ import annotations
 import stat
 import struct
 import zipfile
+import zlib
 from pathlib import Path
 from typing import BinaryIO
 
+from marina.digests import CHUNK
 from marina.errors import MarinaError
 
 MOST_FILES = 10_000
@@ -22,6 +24,7 @@ LARGEST_RATIO = 100  # of sizes unpacked and packed; weights reach 1.1, texts 10
 SMALL_BYTES = 100_000_000  # unpacked; so little hurts nobody, whatever its ratio
 
 END = struct.Struct("<4s4H2LH")
+END_64, LOCATOR_64 = struct.Struct("<4sQ2H2L4Q"), struct.Struct("<4sLQL")  # before it, of archives over 2 GB
 LOCAL = struct.Struct("<4s5H3L2H")
 ENCRYPTED, DESCRIPTOR, UTF_8 = 0x2041, 0x08, 0x800  # bits of the flags
 FULL = 0xFFFFFFFF  # the size stands in an extra field
@@ -36,13 +39,15 @@ def check_end(path: Path) -> None:
     """
     with path.open("rb") as file:
         size = file.seek(0, 2)
-        file.seek(max(0, size - END.size))
-        end = file.read(END.size)
+        file.seek(max(0, size - END.size - LOCATOR_64.size - END_64.size))
+        before, end = (tail := file.read())[: -END.size], tail[-END.size :]
     if len(end) < END.size or end[:4] != b"PK\5\6":
         raise MarinaError("is no zip file, is cut off, or something stands behind its end")
-    fields = END.unpack(end)
-    if fields[4] > MOST_FILES or fields[5] > LARGEST_LIST_BYTES:
+    files, list_bytes = END.unpack(end)[4:6]
+    if files > MOST_FILES or list_bytes > LARGEST_LIST_BYTES:
         raise MarinaError(f"has more than {MOST_FILES} files, or a list of them over {LARGEST_LIST_BYTES // 10**6} MB")
+    if before[-LOCATOR_64.size :][:4] == b"PK\6\7" and _told_in_64_bits(before) != (files, list_bytes):
+        raise MarinaError("says two things of its list of files, at its end and before that")
 
 
 def check_layout(path: Path, file: zipfile.ZipFile) -> None:
@@ -84,6 +89,12 @@ def check_sizes(files: int, unpacked: int, packed: int) -> None:
         raise MarinaError(f"unpacks to {unpacked / packed:.0f} times its size; {LARGEST_RATIO} times are the most")
 
 
+def _told_in_64_bits(before: bytes) -> tuple[int, ...]:
+    """How many files there are, and bytes of their list, as Python believes it wherever it stands."""
+    record = before[: -LOCATOR_64.size]
+    return END_64.unpack(record)[7:9] if len(record) == END_64.size else ()
+
+
 def _check_kind(member: zipfile.ZipInfo) -> None:
     name = f"{member.filename[:80]!a}"
     kind = stat.S_IFMT(member.external_attr >> 16)
@@ -116,6 +127,7 @@ def _local_size(raw: BinaryIO, member: zipfile.ZipInfo) -> int:
     sizes = _sizes(more) if FULL in (packed, size) else (size, packed)
     whole = LOCAL.size + length + extra + member.compress_size
     if flags & DESCRIPTOR:
+        _check_stream(raw, member)
         raw.seek(member.header_offset + whole)
         return whole + _descriptor_size(member, raw.read(24))
     if (crc, *sizes) != (member.CRC, member.file_size, member.compress_size):
@@ -140,7 +152,28 @@ def _descriptor_size(member: zipfile.ZipInfo, found: bytes) -> int:
     for form in [mark + form for mark in (b"PK\7\x08", b"") for form in forms]:
         if found.startswith(form):
             return len(form)
-    raise MarinaError(f"says of {member.filename[:80]!a} one size or checksum in its list of files, and another behind the file")
+    raise _another_behind(member)
+
+
+def _check_stream(raw: BinaryIO, member: zipfile.ZipInfo) -> None:
+    """See that a deflated member ends where the list says: what stands behind it TorchServe looks for where its stream ends."""
+    inflater, left, made = zlib.decompressobj(-zlib.MAX_WBITS), member.compress_size, 0
+    while not inflater.eof and made <= member.file_size:
+        packed = inflater.unconsumed_tail
+        if not packed:
+            packed = raw.read(min(CHUNK, left))
+            left -= len(packed)
+        content = inflater.decompress(packed, CHUNK)
+        made += len(content)
+        if not (packed or content):
+            break
+    if not inflater.eof or left or inflater.unused_data:
+        raise _another_behind(member)
+
+
+def _another_behind(member: zipfile.ZipInfo) -> MarinaError:
+    name = f"{member.filename[:80]!a}"
+    return MarinaError(f"says of {name} one size or checksum in its list of files, and another behind the file")
 
 
 def _gap(found: int, expected: int) -> str:

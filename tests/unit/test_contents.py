@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
+import struct
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hostile_archives import FILES, HOSTILE, manifest, streamed, with_manifest, write_zip
+from hostile_archives import END, FILES, HOSTILE, inner_archive, manifest, streamed, with_manifest, write_zip
 
 from marina.store import zip_layout
 from marina.store.contents import BadArchive, look_into, read_file, unpack
@@ -35,6 +36,7 @@ def test_a_hostile_archive_is_refused(name: str, tmp_path: Path) -> None:
         streamed,
         lambda path: write_zip(path, method=zipfile.ZIP_DEFLATED),
         lambda path: write_zip(path, ("folder/", b""), ("folder/ä.txt", b"")),
+        inner_archive,
         with_manifest(manifest(handler="mine")),
         with_manifest(manifest(handler="mine.py:handle")),
         with_manifest(manifest(handler="image_classifier", runtime="python3", extensions={})),
@@ -82,6 +84,16 @@ def test_a_size_that_needs_64_bits_is_read(tmp_path: Path) -> None:
         for name, data in [*FILES.items(), ("MAR-INF/MANIFEST.json", manifest())]:
             with file.open(name, "w", force_zip64=True) as member:
                 member.write(data)
+    assert look_into(tmp_path / "good.mar").model.name == "good"
+
+
+def test_an_end_of_64_bits_that_says_the_same_is_read(tmp_path: Path) -> None:
+    """Python writes one into archives of more than two gigabytes."""
+    content = write_zip(tmp_path / "good.mar").read_bytes()
+    files, size, at = struct.unpack_from("<HLL", content, len(content) - END + 10)
+    record = struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, 45, 45, 0, 0, files, files, size, at)
+    locator = struct.pack("<4sLQL", b"PK\6\7", 0, len(content) - END, 1)
+    (tmp_path / "good.mar").write_bytes(content[:-END] + record + locator + content[-END:])
     assert look_into(tmp_path / "good.mar").model.name == "good"
 
 
