@@ -89,7 +89,7 @@ def test_text_is_taken_in_every_form(counts: Worker, row: dict[str, Any]) -> Non
         (b"", 400, "The request has an empty body: send the bytes of a file, for example curl -T FILE."),
         ({"text": ["cat"]}, 415, 'Expected text, or JSON {"text": "…"}; the request is a JSON list.'),
         ({"text": "cat", "encoding": "hex"}, 400, "'encoding' must be float or base64; found 'hex'."),
-        ({"text": "cat", "encoding": ["float"]}, 400, "'encoding' must be float or base64; found \"['float']\"."),
+        ({"text": "cat", "encoding": ["float"]}, 400, "'encoding' must be float or base64; found a JSON list."),
     ],
     ids=["not UTF-8", "spaces", "control characters", "half a character", "nothing", "a list", "encoding", "a list of them"],
 )
