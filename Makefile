@@ -45,7 +45,7 @@ cells: setup-test  ## build and serve every cell of the table in docs/tasks.md, 
 parity: setup-test setup-roads  ## run every road to production and compare it with the eager network, half an hour; UPDATE=1 writes docs/roads.md
 	$(BIN)/pytest tests/parity $(if $(UPDATE),--update)
 
-faults: setup-test  ## try every fault on a house under load, and write the table of docs/reliability.md, ten minutes as root
+faults: setup-test  ## try every fault on a house under load, and write the table of docs/reliability.md, a quarter of an hour as root
 	$(BIN)/pytest tests/faults -m "slow or not slow" --update
 
 fuzz: setup-test  ## try thousands of hostile requests and files on every handler and reader, half an hour; SEED=n tries the same again

@@ -7,10 +7,11 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 import psutil
 import requests
@@ -29,13 +30,23 @@ SCRIPT = paths.ROOT / "scripts" / "serve_models.py"
 
 @dataclass
 class Serving:
-    """A started ``serve_models.py``."""
+    """A started ``serve_models.py``, which ``start`` starts anew on what it left, where it has ended."""
 
-    process: subprocess.Popen[bytes]
+    start: Callable[[], subprocess.Popen[bytes]]
     ports: Ports
     folder: Path
     store: Store
+    process: subprocess.Popen[bytes] = field(init=False)
     family: dict[int, psutil.Process] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.process = self.start()
+
+    def start_again(self) -> None:
+        """Start it anew, with the same ports and folders, where it has ended."""
+        assert self.process.poll() is not None
+        self.process = self.start()
+        self.wait_for_output(READY)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -91,22 +102,31 @@ class Serving:
 
 
 @contextmanager
-def serving(ports: Ports, store: Store, folder: Path, *arguments: str | Path, script: Path = SCRIPT) -> Iterator[Serving]:
-    """Start a server; it is stopped, whatever happens."""
+def serving(
+    ports: Ports,
+    store: Store,
+    folder: Path,
+    *arguments: str | Path,
+    script: Path = SCRIPT,
+    variables: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[Serving]:
+    """Start a server, with more variables in its environment; it is stopped, whatever happens."""
     folder.mkdir(parents=True, exist_ok=True)
     own = ["--store", str(store.folder), "--logs", str(folder / "logs"), "--state", str(folder / "state")]
-    command = [sys.executable, str(script), *own, *map(str, arguments)]
-    with (folder / "output").open("wb") as output:
-        process = subprocess.Popen(
-            command,
-            cwd=script.parents[1],
-            env=os.environ | environment(ports),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    started = Serving(process, ports, folder, store)
+
+    def start() -> subprocess.Popen[bytes]:
+        with (folder / "output").open("wb") as output:
+            return subprocess.Popen(
+                [sys.executable, str(script), *own, *map(str, arguments)],
+                cwd=script.parents[1],
+                env=os.environ | environment(ports) | variables,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    started = Serving(start, ports, folder, store)
     try:
         yield started
     finally:

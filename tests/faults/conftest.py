@@ -36,11 +36,17 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory, disk: Path) -> Iterator[Serving]:
-    """What ``make serve`` serves; it will be hurt so often that restarts must not run out."""
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Both versions of digits."""
     store = Store(tmp_path_factory.mktemp("store"))
     done = run_script("build_mar", "--deployed", "--store", store.folder)
     assert done.code == 0, done.err
+    return store
+
+
+@pytest.fixture(scope="module")
+def house(store: Store, disk: Path) -> Iterator[Serving]:
+    """What ``make serve`` serves; it will be hurt so often that restarts must not run out."""
     with serving(free_ports(), store, disk / "house", "--restarts", "20") as started:
         started.wait_for_output(READY)
         yield started
