@@ -11,6 +11,7 @@ from pathlib import Path
 from marina import paths
 from marina.config.settings import read_settings
 from marina.console import run
+from marina.durations import seconds_of
 from marina.gateway.keys import keys_file
 from marina.gateway.place import LOOPBACK, Address, Place
 from marina.gateway.serving import GatewayPlan
@@ -48,6 +49,13 @@ def parser() -> argparse.ArgumentParser:
         metavar="N",
         help="of a TorchServe that ends by itself, within five minutes; 0: end with it, as containers do (%(default)s)",
     )
+    options.add_argument(
+        "--drain",
+        type=seconds_of,
+        default=0.0,
+        metavar="TIME",
+        help="go on answering for so long when asked to stop, until who sends requests knows, as 15s (not at all)",
+    )
     which = options.add_mutually_exclusive_group()
     which.add_argument("--no-gateway", action="store_true", help="leave the gateway out: callers ask TorchServe itself")
     which.add_argument(
@@ -77,7 +85,15 @@ def _plan(options: argparse.Namespace) -> Plan:
     ports = read_ports(ports_in(settings))
     logs, state = options.logs.resolve(), State(options.state.resolve())
     plan = Plan(
-        deployment, Store(options.store.resolve()), ports, options.address, logs, settings, state, restarts=options.restarts
+        deployment,
+        Store(options.store.resolve()),
+        ports,
+        options.address,
+        logs,
+        settings,
+        state,
+        restarts=options.restarts,
+        drain_seconds=options.drain,
     )
     return plan if options.no_gateway else replace(plan, gateway=_gateway(options, plan))
 

@@ -62,6 +62,7 @@ class Plan:
 
     Attributes:
         restarts: of a TorchServe that ends by itself, within five minutes.
+        drain_seconds: that it goes on answering when it is asked to stop.
     """
 
     deployment: Deployment
@@ -73,6 +74,7 @@ class Plan:
     state: State
     gateway: GatewayPlan | None = None
     restarts: int = 0
+    drain_seconds: float = 0.0
 
     @property
     def folder(self) -> Path:
@@ -258,7 +260,15 @@ def _watch(
             watch = Watch(_in_service_again(plan, torchserve, starts, stopping).management)
         for change in [*watch.look(), *(change for one in beside for change in one.look())]:
             _tell(change)
+    _drain(plan, torchserve)
     raise Stopped
+
+
+def _drain(plan: Plan, torchserve: TorchServe) -> None:
+    """Go on answering, until whoever sends requests has learned that it should not."""
+    if plan.drain_seconds:
+        step(f"asked to stop: requests are answered for {plan.drain_seconds:g} s more")
+        wait_for(lambda: not torchserve.is_running, plan.drain_seconds)
 
 
 def _in_service_again(plan: Plan, torchserve: TorchServe, starts: StartsAgain, stopping: threading.Event) -> Server:

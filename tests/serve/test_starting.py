@@ -71,6 +71,18 @@ def test_stopping_before_torchserve_answers_leaves_nothing(store: Store, own_fol
     assert started.left_running() == []
 
 
+def test_a_server_that_drains_answers_when_it_is_asked_to_stop(store: Store, own_folder: Path, seven: bytes) -> None:
+    """Whoever sends it requests has so long to learn that it goes."""
+    with serving(free_ports(), store, own_folder, "--drain", "3s") as started:
+        started.wait_for_output(READY)
+        started.process.terminate()
+        started.wait_for_output("asked to stop: requests are answered for 3 s more", 10)
+        assert started.ask_gateway("/predictions/digits", seven).status_code == 200
+        assert started.stop(signal.SIGTERM) == 0  # once more says nothing new
+    assert "stopping\nstopped\n" in started.output
+    assert started.left_running() == []
+
+
 def test_a_lost_worker_comes_back_and_is_reported(store: Store, own_folder: Path) -> None:
     """A killed worker is reported lost, then READY again, and the version answers."""
     with serving(free_ports(), store, own_folder) as started:
