@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup setup-test setup-playground setup-roads build serve playground test test-built test-served no-tested-store cells parity slow dashboards formats tuning study benchmark growth faults fuzz api-server policies schema lint lock clean
+.PHONY: help setup setup-test setup-playground setup-roads build serve playground test test-built test-served no-tested-store cells parity slow dashboards formats tuning study benchmark growth faults fuzz swarm api-server policies schema lint lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-13s %s\n", $$1, $$2}'
@@ -50,6 +50,9 @@ faults: setup-test  ## try every fault on a house under load, and write the tabl
 
 fuzz: setup-test  ## try thousands of hostile requests and files on every handler and reader, half an hour; SEED=n tries the same again
 	FUZZ=1 FUZZ_SEED=$(SEED) $(BIN)/pytest tests/fuzz --timeout 3000
+
+swarm: setup-test  ## run the compose stack on Docker Swarm: exchange, kill, add and take away replicas under load, ten minutes as root
+	$(BIN)/pytest tests/stack/test_swarm.py -m slow -s
 
 api-server: setup-test  ## build Kubernetes' API server from Debian's source (ten minutes, once), and ask it what it holds of the manifests
 	test -x $(VENV)/kubernetes/bin/kube-apiserver || tests/cluster/build_api_server.sh $(VENV)/kubernetes

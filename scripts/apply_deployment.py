@@ -16,7 +16,7 @@ from marina.gateway.gateway import Gateway
 from marina.gateway.options import add_gateway, gateway_of
 from marina.paths import State, Store
 from marina.serving.access_options import access_of, add_access
-from marina.serving.apply import House, alone, carry_out, look
+from marina.serving.apply import House, alone, carry_out, look, require_one_server
 from marina.serving.deployment import Deployment, read_deployment
 from marina.serving.differences import Differences, Rules
 from marina.serving.inference import Inference
@@ -75,6 +75,7 @@ def _carry_out(house: House, stands: Standing, rules: Rules, options: argparse.N
         step(note)
     if found.refused:
         raise MarinaError("; ".join(found.refused))
+    require_one_server(house, found.steps)
     carry_out(house, stands, found.steps)
     if options.json:
         out.print_json(data=_document(found, stands.notes))

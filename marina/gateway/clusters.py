@@ -85,7 +85,7 @@ def _cluster(name: str, address: Address, *, in_flight: int = NO_LIMIT, http2: b
 def _looked_at(model: str, arms: list[Arm], place: Place) -> Message:
     """A model's arms, for readiness alone: whether one of them can answer decides no route."""
     name = readiness_cluster(model)
-    assignment = {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint(arm, place.internal) for arm in arms]}]}
+    assignment = {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint(arm, place.bound) for arm in arms]}]}
     return {
         **_named(name),
         "type": "STATIC",

@@ -209,6 +209,14 @@ class Gateway:
         """
         return self._applied().deployment
 
+    def has_replicas(self) -> bool:
+        """Whether several TorchServes stand behind it.
+
+        Raises:
+            MarinaError: nothing was told yet.
+        """
+        return self._applied().place.has_replicas
+
     def in_flight(self, model: str, version: str) -> int:
         """How many requests a version of a split works on now.
 
@@ -316,7 +324,7 @@ class Gateway:
 
 def _read_applied(content: Any) -> Applied:
     addresses = {name: Address(**one) for name, one in content["place"].items() if isinstance(one, dict)}
-    place = Place(**addresses, has_replicas=content["place"].get("has_replicas", False))
+    place = Place(**{**content["place"], **addresses})
     settings = GatewaySettings.model_validate(content["settings"])
     return Applied(
         Deployment.model_validate(content["deployment"]), place, settings, content["asks_for_keys"], content["versions"]

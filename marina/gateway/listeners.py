@@ -18,6 +18,7 @@ from marina.gateway.tls import transport_socket
 ACCESS_LOG = "../traffic/access.log"
 HEADERS_SECONDS = 10
 NOBODY = {"address_prefix": "255.255.255.255", "prefix_len": 32}  # without a range Envoy trusts loopback and private networks
+OURSELVES = "127.0.0.0/8"
 IDLE_SECONDS = 3600
 MANAGER = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 STRICT_PATHS: Message = {"normalize_path": True, "merge_slashes": True, "path_with_escaped_slashes_action": "REJECT_REQUEST"}
@@ -32,11 +33,20 @@ def listeners(place: Place, settings: GatewaySettings, models: Iterable[str], *,
     callers["traffic_direction"] = "INBOUND"  # by which it alone is closed before Envoy ends
     if settings.tls is not None:
         callers["filter_chains"][0]["transport_socket"] = transport_socket()
-    return [callers, _listener("internal", place.internal, _internal(names)), _second_hop(settings)]
+    internal = _listener("internal", place.bound, _internal(names))
+    if place.network is not None:
+        internal["filter_chains"][0]["filter_chain_match"] = {"prefix_ranges": [*map(_range, (place.network, OURSELVES))]}
+    return [callers, internal, _second_hop(settings)]
 
 
 def _listener(name: str, address: Address, manager: Message) -> Message:
     return {**_named(name, manager), "address": address.message}
+
+
+def _range(network: str) -> Message:
+    """The addresses of a network, of which one must be the listener's end of a connection."""
+    address, _, length = network.partition("/")
+    return {"address_prefix": address, "prefix_len": int(length)}
 
 
 def _second_hop(settings: GatewaySettings) -> Message:

@@ -42,6 +42,8 @@ class Place:
         grpc: its Inference API by gRPC.
         has_replicas: whether several TorchServes answer by these names. One that takes no connection is then passed over, and
             the Management API is led through for reading alone: a change would reach one of them.
+        network: of which the internal listener takes connections, where it cannot know its address there before it runs, as
+            on Docker Swarm, such as 172.30.77.0/24; ``internal`` has then a name for its host.
     """
 
     callers: Address = Address(LOOPBACK, 8000)
@@ -50,6 +52,12 @@ class Place:
     management: Address = Address(LOOPBACK, 8081)
     grpc: Address = Address(LOOPBACK, 7070)
     has_replicas: bool = False
+    network: str | None = None
+
+    @property
+    def bound(self) -> Address:
+        """What the internal listener is bound to."""
+        return Address(EVERYWHERE, self.internal.port) if self.network else self.internal
 
 
 ALONE = Place()  # one TorchServe

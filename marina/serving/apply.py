@@ -33,6 +33,7 @@ from marina.serving.service import (
 from marina.store.index import find_entry, read_index
 
 DRAIN_SECONDS = 30
+OF_THE_GATEWAY = ("split", "gateway")
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,20 @@ def carry_out(house: House, stands: Standing, steps: list[Step], tell: Callable[
         tell(one.text)
         worker.take(one)
     worker.remember_all()
+
+
+def require_one_server(house: House, steps: list[Step]) -> None:
+    """See that no step would change one of several TorchServes, and leave the others as they are.
+
+    Raises:
+        MarinaError: one would.
+    """
+    changes = [one.text for one in steps if one.action not in OF_THE_GATEWAY]
+    if changes and house.gateway is not None and house.gateway.has_replicas():
+        raise MarinaError(
+            f"several TorchServes stand behind the gateway, and this would reach one: {'; '.join(changes)}: change it where "
+            "they are started, wait until all are replaced, and apply again"
+        )
 
 
 @contextmanager

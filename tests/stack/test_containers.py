@@ -7,10 +7,13 @@ import re
 import subprocess
 
 import pytest
+from ruamel.yaml import YAML
+from swarms import deploying
 
 from marina import paths
 
 LOCKED = paths.ROOT / "requirements" / "serve.txt"
+KEPT = ("image", "read_only", "cap_drop", "init", "user", "environment")
 COMPILERS = ("cc", "gcc", "g++", "clang", "ld", "as", "nvcc")
 
 
@@ -27,6 +30,25 @@ def test_the_override_gives_the_gpus_to_torchserve_alone() -> None:
     assert {name: keys for name, keys in changed.items() if keys} == {"torchserve": {"deploy", "environment"}}
     devices = given["torchserve"]["deploy"]["resources"]["reservations"]["devices"]
     assert devices == [{"capabilities": ["gpu"], "driver": "nvidia", "count": -1}]
+
+
+def test_swarm_takes_the_stack_and_publishes_none_of_its_ports() -> None:
+    """By the document's command, as far as no engine is asked; what containers may do is what it is with compose."""
+    made = subprocess.check_output(
+        ["bash", "-o", "pipefail", "-c", deploying().partition("| docker stack")[0] + "| docker stack config -c -"],
+        cwd=paths.ROOT,
+        text=True,
+    )
+    stack = YAML(typ="safe", pure=True).load(made)
+    plain = json.loads(compose("config", "--format", "json"))["services"]
+    assert set(stack["services"]) == set(plain) - {"build"}
+    for name, service in stack["services"].items():
+        assert "ports" not in service
+        assert {key: service[key] for key in KEPT if key in plain[name]} == {
+            key: plain[name][key] for key in KEPT if key in plain[name]
+        }
+        assert service["deploy"]["resources"] == plain[name]["deploy"]["resources"]
+    assert stack["networks"]["inside"]["internal"]
 
 
 def test_a_build_for_cpus_leaves_out_what_gpus_need_and_nothing_else() -> None:
