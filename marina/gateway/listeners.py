@@ -17,6 +17,8 @@ from marina.gateway.tls import transport_socket
 
 ACCESS_LOG = "../traffic/access.log"
 HEADERS_SECONDS = 10
+HEADERS_KB = 7  # TorchServe takes 8, of which Envoy's own are some
+OF_TORCHSERVE = ("describe", "explain")  # by which its frontend tells a worker what its own routes ask for
 NOBODY = {"address_prefix": "255.255.255.255", "prefix_len": 32}  # without a range Envoy trusts loopback and private networks
 OURSELVES = "127.0.0.0/8"
 IDLE_SECONDS = 3600
@@ -81,6 +83,7 @@ def _callers(settings: GatewaySettings, filters: list[Message]) -> Message:
         internal_address_config={"cidr_ranges": [NOBODY]},
         always_set_request_id_in_response=True,
         request_headers_timeout=f"{HEADERS_SECONDS}s",
+        max_request_headers_kb=HEADERS_KB,
         request_timeout=f"{settings.time_limit_seconds:g}s",
         stream_idle_timeout=f"{settings.time_limit_seconds:g}s",
         common_http_protocol_options={"idle_timeout": f"{IDLE_SECONDS}s"},
@@ -93,6 +96,7 @@ def _callers(settings: GatewaySettings, filters: list[Message]) -> Message:
 def _own_headers() -> Message:
     """Our own headers are nobody else's; the request's id is ours, and a caller's goes under another name."""
     mutations = [
+        *({"remove": name} for name in OF_TORCHSERVE),
         {"remove_on_match": {"key_matcher": {"prefix": "x-marina-"}}},
         {"append": headers({"x-client-request-id": f"%REQ({REQUEST_ID})%"})[0]},
         {"remove": REQUEST_ID},

@@ -108,7 +108,7 @@ def test_a_cookie_is_found_among_others(running: Running) -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["", "x" * 50_000, "käse", "a, b", "%00", "${env}", "%REQ(host)%", '"; }'], ids=lambda key: key[:12]
+    "key", ["", "x" * 6000, "käse", "a, b", "%00", "${env}", "%REQ(host)%", '"; }'], ids=lambda key: key[:12]
 )
 def test_odd_keys_are_keys(running: Running, key: str) -> None:
     """Empty, very long, not ASCII, or like Envoy's own language: the answer is labelled, the same each time or with a cookie."""
