@@ -119,7 +119,7 @@ def serving(
             return subprocess.Popen(
                 [sys.executable, str(script), *own, *map(str, arguments)],
                 cwd=script.parents[1],
-                env=os.environ | environment(ports) | variables,
+                env=os.environ | environment(ports) | dict(variables),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -47,7 +47,7 @@ def described(server: Serving) -> Described:
     return cache(lambda api: requests.options(server.url("/", api), timeout=30).json())
 
 
-def _cases(description: dict[str, Any], path: str, method: str) -> st.SearchStrategy[Case]:
+def _cases(description: dict[str, Any], path: str, method: str) -> st.SearchStrategy[Case[Any]]:
     operation = schemathesis.openapi.from_dict(description)[path][method]
     return st.one_of(*(operation.as_strategy(generation_mode=mode) for mode in MODES))
 
