@@ -18,7 +18,7 @@ from servers import SAMPLE, Serving
 
 from marina import paths
 
-SHORT = {r"--seconds \d+": "--seconds 0.4 --warm-up 0.1", r"--rounds \d+": "--rounds 1"}
+SHORT = {r"--seconds \d+": "--seconds 2 --warm-up 0.5", r"--rounds \d+": "--rounds 1"}
 BRIEF = ("--seconds", "1", "--warm-up", "0.1", "--json")
 
 
